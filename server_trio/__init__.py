@@ -1,0 +1,1 @@
+"""Carries bytes and time to the protocol's server side, over Quart and Trio."""
