@@ -1,0 +1,170 @@
+"""The engine under both connections: one table, one way in, one way out.
+
+    step(input, now) -> list of outputs
+
+A table maps (state, input) to a rule and the states it may land in. An absent pair is the illegal transition: it raises
+`LocalProtocolError` and changes nothing. `Tick` is looked up by the name of the timer that is due, so a table also says
+what every deadline does. Nothing is left inside to be drained.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from ._errors import LocalProtocolError
+from ._timers import Deadline, Timers
+from ._types import Monotonic, Value
+
+
+class Tick(Value, frozen=True):
+    """Time has passed. Early or repeated ticks do nothing."""
+
+
+class Machine(Protocol):
+    """What the engine must know of a machine: an immutable value with a state and timers."""
+
+    @property
+    def state(self) -> Value:
+        """Where it stands."""
+        ...
+
+    @property
+    def timers(self) -> Timers[Any]:
+        """What is due when."""
+        ...
+
+
+M = TypeVar("M", bound=Machine)
+O = TypeVar("O", bound=Value)
+
+RuleFunction = Callable[[Any, Any, Monotonic], tuple[M, list[O]]]
+
+
+class Rule(NamedTuple):
+    """A rule function and the states it may land in."""
+
+    function: RuleFunction[Any, Any]
+    to: tuple[type[Value], ...]
+
+
+Table = Mapping[tuple[type[Value], type[Value] | Enum], Rule]
+
+
+class Record(NamedTuple):
+    """One step of a session: the unit of traces, bug reports, replays and conformance cases."""
+
+    now: Monotonic
+    input: Value
+    outputs: list[Value]
+
+
+class Connection(Generic[M, O]):
+    """A machine with its clock, its table and, where asked for, its history.
+
+    Attributes:
+        trace: the steps so far, for `protocol.trace`; None where recording is off.
+    """
+
+    __slots__ = ("_machine", "_now", "_past", "trace")
+    table: Table = {}
+    _by_state: Mapping[type[Value], Mapping[object, Rule]] = {}
+
+    def __init_subclass__(cls) -> None:
+        rows: dict[type[Value], dict[object, Rule]] = {}
+        for (state, stimulus), rule in cls.table.items():
+            rows.setdefault(state, {})[stimulus] = rule
+        cls._by_state = rows
+
+    def __init__(self, machine: M, *, record: bool) -> None:
+        self._machine = machine
+        self._now = Monotonic(float("-inf"))
+        self._past: list[tuple[M, Monotonic]] | None = [] if record else None
+        self.trace: list[Record] | None = [] if record else None
+
+    def step(self, input: Any, now: float) -> list[O]:
+        """Take one input at one moment; returns everything to be done about it.
+
+        Args:
+            input: one of `accepts`.
+            now: seconds of a clock that never steps; an earlier value than before counts as the same moment.
+
+        Raises:
+            LocalProtocolError: the input is illegal in this state; nothing has changed.
+        """
+        moment = Monotonic(now) if now > self._now else self._now
+        if type(input) is Tick:
+            machine, outputs = self._tick(moment)
+        else:
+            machine, outputs = self._take(self._machine, type(input), input, moment)
+        if self._past is not None and self.trace is not None:
+            self._past.append((self._machine, self._now))
+            self.trace.append(Record(moment, input, list(outputs)))
+        self._machine = machine
+        self._now = moment
+        return outputs
+
+    def _take(self, machine: M, stimulus: object, input: Value, now: Monotonic) -> tuple[M, list[O]]:
+        state = type(machine.state)
+        rule = self._by_state[state].get(stimulus) if state in self._by_state else None
+        if rule is None:
+            legal = ", ".join(self.accepts) or "nothing"
+            raise LocalProtocolError(f"{type(input).__name__} is illegal in {state.__name__}; legal: {legal}")
+        after, outputs = rule.function(machine, input, now)
+        assert type(after.state) in rule.to, f"{rule.function.__name__} may not land in {after.state!r}"
+        return after, outputs
+
+    def _tick(self, now: Monotonic) -> tuple[M, list[O]]:
+        """Fire what is due, one timer at a time: each may change what the next one means."""
+        machine, outputs = self._machine, list[O]()
+        while (timer := machine.timers.due(now)) is not None:
+            before = machine
+            machine, more = self._take(machine, timer, Tick(), now)
+            outputs += more
+            assert machine.timers is not before.timers, f"{timer.name} must be cleared or moved by its rule"
+        return machine, outputs
+
+    @property
+    def machine(self) -> M:
+        """The whole machine as one immutable value."""
+        return self._machine
+
+    @property
+    def state(self) -> Any:
+        """Where it stands."""
+        return self._machine.state
+
+    @property
+    def deadline(self) -> Deadline[Any] | None:
+        """The next wake-up: call `step(Tick(), now)` at `deadline.at`."""
+        return self._machine.timers.next
+
+    @property
+    def accepts(self) -> list[str]:
+        """Names of the inputs that are legal now; `Tick` always is."""
+        rows = self._by_state.get(type(self._machine.state), {})
+        return sorted({"Tick", *(key.__name__ for key in rows if isinstance(key, type))})
+
+    def copy(self) -> "Connection[M, O]":
+        """A fork: step it to see "what if"; this one does not move."""
+        fork = object.__new__(type(self))
+        fork._machine, fork._now = self._machine, self._now
+        fork._past = None if self._past is None else list(self._past)
+        fork.trace = None if self.trace is None else list(self.trace)
+        return fork
+
+    def undo(self) -> None:
+        """Take the last step back.
+
+        Raises:
+            LocalProtocolError: there is none, or recording is off.
+        """
+        if not self._past or self.trace is None:
+            raise LocalProtocolError("nothing to undo: no step was recorded")
+        self._machine, self._now = self._past.pop()
+        self.trace.pop()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._facts()}>"
+
+    def _facts(self) -> str:
+        return f"{self.state!r}, {self.deadline or 'no timer'}"
