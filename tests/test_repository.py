@@ -27,12 +27,12 @@ REGISTRY = re.compile(
     r"pypi\.(?:org|python)|python[h]osted|npm[j]s\.|artifact[o]ry|--(?:extra-)?index-url|--find[-]links"
 )
 
-SUPPRESSION = re.compile(r"(?P<kind>noqa|type:\s*ignore|pyright:\s*(?:ignore|basic)|mypy:|pragma:\s*no)(?P<rest>.*)")
-WITH_CODE_AND_REASON = {
-    "noqa": re.compile(r":\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*\W+\w+"),
-    "type": re.compile(r"\[[a-z-]+(?:,\s*[a-z-]+)*\]\W+\w+"),
-    "pyright": re.compile(r"\[report\w+(?:,\s*report\w+)*\]\W+\w+"),
-    "pragma": re.compile(r" (?:cover|branch)\W+\w+"),
+SUPPRESSION = re.compile(r"(?P<kind>noqa|type: ?ignore|pyright: ?\w+|mypy:|pragma: ?no)(?P<code>[^#]*)(?P<reason>.*)")
+CODE = {
+    "noqa": re.compile(r": ?[A-Z]+\d+(?:, ?[A-Z]+\d+)*"),
+    "type": re.compile(r"\[[a-z-]+(?:, ?[a-z-]+)*\]"),
+    "pyright": re.compile(r"\[report\w+(?:, ?report\w+)*\]"),
+    "pragma": re.compile(r" ?(?:cover|branch)"),
 }
 
 WAYS_TO_SKIP = {"skip", "skipif", "skipUnless", "skipIf", "skipTest", "xfail", "expectedFailure", "importorskip"}
@@ -79,18 +79,27 @@ def _lines_with(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def bare_suppressions(source: str) -> list[str]:
-    """Comments that silence a checker without naming what is silenced, or why."""
-    return [
-        f"{token.start[0]}: {token.string} (wanted: its code, then a reason behind it)"
+    """Comments that silence a checker without naming what is silenced, or why: behind it or in a comment right above."""
+    comments = {
+        token.start[0]: token
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT and (found := SUPPRESSION.match(token.string.lstrip("# ")))
-        if not _justified(found)
+        if token.type == tokenize.COMMENT
+    }
+    explained = {line + 1 for line, token in comments.items() if token.line.lstrip().startswith("#")}
+    return [
+        f"{line}: {token.string} (wanted: its code, then a reason)"
+        for line, token in comments.items()
+        if (found := SUPPRESSION.match(token.string.lstrip("# ")))
+        if not _justified(found, explained=line in explained)
     ]
 
 
-def _justified(found: re.Match[str]) -> bool:
-    pattern = WITH_CODE_AND_REASON.get(found["kind"].partition(":")[0])
-    return pattern is not None and pattern.match(found["rest"]) is not None
+def _justified(found: re.Match[str], *, explained: bool) -> bool:
+    pattern = CODE.get(found["kind"].partition(":")[0])
+    code = pattern.match(found["code"]) if pattern else None
+    if code is None:
+        return False
+    return explained or re.search(r"\w", found["code"][code.end() :] + found["reason"]) is not None
 
 
 def long_functions(source: str) -> list[str]:
@@ -251,6 +260,13 @@ def test_a_check_silenced_without_code_or_reason_is_found(comment: str) -> None:
 )
 def test_a_check_silenced_with_code_and_reason_is_not(comment: str) -> None:
     assert bare_suppressions(f"x = 1  # {comment}\n") == []
+
+
+def test_a_reason_may_stand_in_a_comment_right_above_but_the_code_may_not_be_missing() -> None:
+    reason = "# The library declares no type.\n"
+    assert bare_suppressions(f"{reason}x = 1  # type: ignore[misc]\n") == []
+    assert len(bare_suppressions(f"{reason}x = 1  # type: ignore\n")) == 1
+    assert len(bare_suppressions(f"{reason}\nx = 1  # type: ignore[misc]\n")) == 1
 
 
 def test_a_long_function_is_found_and_its_docstring_does_not_count() -> None:
