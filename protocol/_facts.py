@@ -16,12 +16,12 @@ class Entry(Struct, frozen=True, repr_omit_defaults=True):
     """One waiting mutation.
 
     Attributes:
-        answered: rev of its `applied` or `merged` answer, None while unanswered.
+        answered: place in the log of its `applied` or `merged` answer, None while unanswered.
     """
 
     mid: Mid
     edit: Edit
-    answered: Rev | None = None
+    answered: Cursor | None = None
 
 
 class _Fact(Struct, frozen=True, tag_field="fact", tag=True):
@@ -46,9 +46,15 @@ class SnapshotHeard(_Fact, frozen=True):
 
 
 class ResultHeard(_Fact, frozen=True):
-    """The answer to one mutation of this device."""
+    """The answer to one mutation of this device.
+
+    Attributes:
+        epoch: the history its `rev` belongs to: that of the connection's last `welcome`, `sync_required` or `snapshot`,
+            or of the HTTP answer. It may come before the first snapshot of that history.
+    """
 
     result: Result
+    epoch: Epoch
 
 
 class Edited(_Fact, frozen=True):
