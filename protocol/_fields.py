@@ -1,0 +1,220 @@
+"""What each definition field may hold: one reader per field, shared by `apply` and `validate`.
+
+`apply` leaves out what a reader finds unfit, `validate` repeats the reader's sentence: so what validation lets through,
+`apply` takes, on both sides. Only bounds that never differ between servers stand here; those that `welcome` announces
+(`Limits`) and the zones a server knows are checked in `_validate`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
+
+import msgspec
+from msgspec import Struct
+
+from ._records import DEFINITION
+from ._schedule import calendar_day, time_of_day
+from ._types import DAYS, Day, Kind
+
+
+DAY_MS = 86_400_000
+LAST_MS = 253_370_764_799_999
+"""The end of the year 9998: a year short of where calendars stop, so that no zone and no sum leaves them."""
+
+MAX_RING_S = 3_600
+MAX_SNOOZE_S = 86_400
+MAX_AUTO_SNOOZE = 16
+MAX_DURATION_MS = 100 * DAY_MS
+MAX_SOUND = 200
+MAX_NESTING = 16
+
+# Letters that no path or query can be made of: zone data is looked up in files, identifiers travel in URLs.
+_ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+\-]*(?:/[A-Za-z0-9_+\-]+)*")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+
+_SORTED = msgspec.json.Encoder(order="sorted").encode
+
+
+class Unfit(Struct, frozen=True):
+    """Why a field cannot hold a value, as the end of a sentence that begins with the field's name."""
+
+    why: str
+
+
+Reader = Callable[[Any], Any]
+"""A JSON value to what the record keeps, or `Unfit`. Total."""
+
+
+def read(kind: Kind, name: str, value: Any) -> Any:
+    """What the record keeps for a JSON value of a definition field, or `Unfit`; `name` must be in `DEFINITION`."""
+    return READERS[kind][name](value)
+
+
+def read_fitting(kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """All definition fields among `fields` that fit, as the record keeps them; everything else is left out."""
+    readers = READERS[kind]
+    values = {name: readers[name](value) for name, value in fields.items() if name in readers}
+    return {name: value for name, value in values.items() if not isinstance(value, Unfit)}
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values of one field are the same JSON; in Python alone `{"a": 1} == {"a": True}`."""
+    if left != right:
+        return False
+    return not isinstance(left, dict) or _SORTED(left) == _SORTED(right)
+
+
+def is_identifier(value: str) -> bool:
+    """1 to 64 letters, digits, `-` and `_`: a UUID, or what a client without one uses."""
+    return _IDENTIFIER.fullmatch(value) is not None
+
+
+def within(value: int, low: int, high: int) -> Unfit | None:
+    """`Unfit` with the range unless `low <= value <= high`."""
+    return None if low <= value <= high else Unfit(f"must be {low} to {high}")
+
+
+def whole(low: int, high: int) -> Reader:
+    """A reader of whole numbers from `low` to `high`."""
+
+    def read_whole(value: Any) -> int | Unfit:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return within(value, low, high) or value
+        return Unfit("must be a whole number")
+
+    return read_whole
+
+
+def _text(value: Any) -> str | Unfit:
+    if not isinstance(value, str):
+        return Unfit("must be a string")
+    # Databases refuse NUL, UTF-8 has no lone surrogates.
+    if "\0" in value or not _is_utf8(value):
+        return Unfit("must be Unicode text without NUL")
+    return value
+
+
+def _sound(value: Any) -> str | Unfit:
+    text = _text(value)
+    return (
+        Unfit(f"may have at most {MAX_SOUND} characters") if isinstance(text, str) and len(text) > MAX_SOUND else text
+    )
+
+
+def _boolean(value: Any) -> bool | Unfit:
+    return value if isinstance(value, bool) else Unfit("must be true or false")
+
+
+def _clock(value: Any) -> str | Unfit:
+    if isinstance(value, str) and time_of_day(value):
+        return value
+    return Unfit("must be a time HH:MM from 00:00 to 23:59")
+
+
+def _days(value: Any) -> tuple[Day, ...] | Unfit:
+    if _is_list(value) and all(day in DAYS for day in value):
+        in_week_order: list[Day] = [day for day in DAYS if day in value]
+        return tuple(in_week_order)
+    return Unfit(f"must be a list of {', '.join(DAYS)}; an empty one means once")
+
+
+def _date(value: Any) -> str | Unfit | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and (day := calendar_day(value)) and 1970 <= day.year <= 9998:
+        return value
+    return Unfit("must be null or a day YYYY-MM-DD from 1970 to 9998 that the calendar has")
+
+
+def _zone(value: Any) -> str | Unfit:
+    if isinstance(value, str) and len(value) <= 64 and _ZONE.fullmatch(value):
+        return value
+    return Unfit("must be the name of an IANA time zone, such as Europe/Warsaw")
+
+
+def _skip(value: Any) -> int | Unfit | None:
+    return None if value is None else _INSTANT(value)
+
+
+def _extra(value: Any) -> dict[str, Any] | Unfit:
+    if not _is_object(value):
+        return Unfit("must be an object")
+    return value if _is_plain(value) else Unfit(f"must be JSON of at most {MAX_NESTING} levels, without NUL")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether every value is JSON that all stores and peers can hold. Level by level: recursion would not be total."""
+    level = [value]
+    for _ in range(MAX_NESTING):
+        inner: list[Any] = []
+        for one in level:
+            if _is_object(one):
+                inner += [*one.keys(), *one.values()]
+                if not all(isinstance(key, str) for key in one):
+                    return False
+            elif _is_list(one):
+                inner += one
+            elif not _is_plain_leaf(one):
+                return False
+        if not inner:
+            return True
+        level = inner
+    return False
+
+
+def _is_plain_leaf(value: Any) -> bool:
+    match value:
+        case None | bool():
+            return True
+        case str():
+            return isinstance(_text(value), str)
+        case int():
+            return -(2**63) <= value < 2**63
+        case float():
+            return abs(value) < float("inf")
+        case _:
+            return False
+
+
+def _is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, (list, tuple))
+
+
+def _is_utf8(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_INSTANT = whole(0, LAST_MS)
+
+_COMMON: dict[str, Reader] = {
+    "label": _text,
+    "sound": _sound,
+    "ring_s": whole(1, MAX_RING_S),
+    "snooze_s": whole(0, MAX_SNOOZE_S),
+    "auto_snooze": whole(0, MAX_AUTO_SNOOZE),
+    "extra": _extra,
+}
+
+_ALL: dict[str, Reader] = _COMMON | {
+    "enabled": _boolean,
+    "time": _clock,
+    "days": _days,
+    "date": _date,
+    "tz": _zone,
+    "skip": _skip,
+    "duration_ms": whole(1, MAX_DURATION_MS),
+}
+
+READERS: dict[Kind, dict[str, Reader]] = {kind: {name: _ALL[name] for name in DEFINITION[kind]} for kind in DEFINITION}
+"""The readers by kind and field, in the order of `DEFINITION`."""
+
+REQUIRED: dict[Kind, str] = {"alarm": "time", "timer": "duration_ms"}
+"""The one field of each kind that has no default."""

@@ -1,0 +1,66 @@
+"""A `mutate` as it reached the server: what it asks, or why nobody can tell; and the same for the client's side."""
+
+import re
+from hashlib import blake2b
+from typing import Any, get_args
+
+import msgspec
+from msgspec import UNSET, convert, to_builtins
+
+from ._edits import OPS, Add, Edit, Pause, Reset, Resume, Start
+from ._errors import Fault
+from ._log import Submission
+from ._messages import Mutate
+from ._types import Epoch, Kind, Mid
+
+
+_ENVELOPE = ("epoch", "mid")
+_ASKED = tuple(name for name in Mutate.__struct_fields__ if name not in _ENVELOPE)
+_KINDS = get_args(Kind)
+_COMMANDS = tuple(str(made.__struct_config__.tag) for made in (Start, Pause, Resume, Add, Reset))
+_SORTED = msgspec.json.Encoder(order="sorted").encode
+
+# A validation error names its field in the path, or, for a field that is missing, in the sentence.
+_PATH = re.compile(r"`\$\.([a-z_]+)")
+_NAMED = re.compile(r"`([a-z_]+)`")
+
+
+def read(mutate: Mutate) -> Submission:
+    """Turn the loosely typed message into a strict edit, or a `Fault` it is then rejected with. Total."""
+    asked = {name: value for name in _ASKED if (value := getattr(mutate, name)) is not UNSET}
+    try:
+        sent = _SORTED(asked)
+    except (RecursionError, UnicodeEncodeError):
+        fault = Fault("invalid", "`fields` must be JSON that nests less deep.", field="fields")
+        return Submission(mutate.epoch, mutate.mid, fault, _digest(b""))
+    return Submission(mutate.epoch, mutate.mid, _read_edit(asked), _digest(sent))
+
+
+def write(epoch: Epoch, mid: Mid, edit: Edit) -> Mutate:
+    """The message that asks for an edit; writing it twice gives the same fingerprint."""
+    asked: dict[str, Any] = to_builtins(edit)
+    return Mutate(epoch=epoch, mid=mid, **{name: value for name, value in asked.items() if value is not None})
+
+
+def _digest(sent: bytes) -> str:
+    return blake2b(sent, digest_size=16).hexdigest()
+
+
+def _read_edit(asked: dict[str, Any]) -> Edit | Fault:
+    op, kind = asked.get("op"), asked.get("kind")
+    if op not in OPS:
+        return Fault("unknown_op", f"`op` must be one of {', '.join(OPS)}.", field="op")
+    if kind not in _KINDS:
+        return Fault("unknown_kind", f"`kind` must be one of {', '.join(_KINDS)}.", field="kind")
+    if op in _COMMANDS and kind != "timer":
+        return Fault("invalid", f"`kind` must be timer: only a timer takes `{op}`.", field="kind")
+    try:
+        edit: Edit = convert(asked, Edit)
+    except (msgspec.ValidationError, RecursionError) as error:
+        return Fault("invalid", f"`{op}`: {error}.", field=_field(str(error)))
+    return edit
+
+
+def _field(sentence: str) -> str | None:
+    found = _PATH.search(sentence) or _NAMED.search(sentence)
+    return found.group(1) if found else None
