@@ -11,12 +11,10 @@ from typing import NamedTuple
 from ._edits import Dismiss, Snooze
 from ._fields import MAX_AUTO_SNOOZE, MAX_RING_S, MAX_SNOOZE_S
 from ._records import ARMING, Alarm, Record, Snoozed, Timer
+from ._registers import APART_MS, is_dismissed
 from ._schedule import dues, next_due
 from ._types import RunId, Value, Wall, Zones
 
-
-NEAR_MS = 300_000
-"""A dismissal covers what was due this long before it, or earlier; a nearer occurrence exists only through an edit."""
 
 MISSED_MS = 7 * 86_400_000
 """A missed occurrence is listed for this long after its last window."""
@@ -194,13 +192,14 @@ def _left_out(alarm: Alarm, due: int) -> bool:
 
 
 def _dismissed_upto(alarm: Alarm) -> int:
-    return -1 if alarm.acked is None else alarm.acked - NEAR_MS
+    """Nothing due up to here can be other than dismissed."""
+    return -1 if alarm.acked is None else alarm.acked - APART_MS
 
 
 def _standing_snooze(alarm: Alarm) -> _Series | None:
     """The snoozed occurrence, which stands on its own whatever the definition says now, unless it is dismissed."""
     match alarm.snooze:
-        case Snoozed(occ=int() as occ, n=n, until=until) if occ > _dismissed_upto(alarm) and occ != alarm.acked:
+        case Snoozed(occ=int() as occ, n=n, until=until) if not is_dismissed(alarm, occ):
             return _Series(occ, Wall(occ), n, until)
         case _:
             return None
