@@ -9,7 +9,7 @@ what every deadline does. Nothing is left inside to be drained.
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from ._errors import LocalProtocolError
 from ._timers import Deadline, Timers
@@ -35,9 +35,9 @@ class Machine(Protocol):
 
 
 M = TypeVar("M", bound=Machine)
-O = TypeVar("O", bound=Value)
+Out = TypeVar("Out", bound=Value)
 
-RuleFunction = Callable[[Any, Any, Monotonic], tuple[M, list[O]]]
+RuleFunction = Callable[[Any, Any, Monotonic], tuple[M, list[Out]]]
 
 
 class Rule(NamedTuple):
@@ -47,7 +47,18 @@ class Rule(NamedTuple):
     to: tuple[type[Value], ...]
 
 
-Table = Mapping[tuple[type[Value], type[Value] | Enum], Rule]
+Stimulus = type[Value] | Enum
+Table = Mapping[tuple[type[Value], Stimulus], Rule]
+
+
+def rows(states: tuple[type[Value], ...], rules: Mapping[Stimulus, Rule]) -> dict[tuple[type[Value], Stimulus], Rule]:
+    """The same rows for several states."""
+    return {(state, stimulus): rule for state in states for stimulus, rule in rules.items()}
+
+
+def same(states: tuple[type[Value], ...], stimuli: tuple[Stimulus, ...], function: RuleFunction[Any, Any]) -> Table:
+    """One rule that lands where it started, for several states and stimuli."""
+    return {(state, stimulus): Rule(function, (state,)) for state in states for stimulus in stimuli}
 
 
 class Record(NamedTuple):
@@ -58,7 +69,7 @@ class Record(NamedTuple):
     outputs: list[Value]
 
 
-class Connection(Generic[M, O]):
+class Connection(Generic[M, Out]):
     """A machine with its clock, its table and, where asked for, its history.
 
     Attributes:
@@ -66,14 +77,14 @@ class Connection(Generic[M, O]):
     """
 
     __slots__ = ("_machine", "_now", "_past", "trace")
-    table: Table = {}
-    _by_state: Mapping[type[Value], Mapping[object, Rule]] = {}
+    table: ClassVar[Table] = {}
+    _by_state: ClassVar[Mapping[type[Value], Mapping[object, Rule]]] = {}
 
     def __init_subclass__(cls) -> None:
-        rows: dict[type[Value], dict[object, Rule]] = {}
+        by_state: dict[type[Value], dict[object, Rule]] = {}
         for (state, stimulus), rule in cls.table.items():
-            rows.setdefault(state, {})[stimulus] = rule
-        cls._by_state = rows
+            by_state.setdefault(state, {})[stimulus] = rule
+        cls._by_state = by_state
 
     def __init__(self, machine: M, *, record: bool) -> None:
         self._machine = machine
@@ -81,7 +92,7 @@ class Connection(Generic[M, O]):
         self._past: list[tuple[M, Monotonic]] | None = [] if record else None
         self.trace: list[Record] | None = [] if record else None
 
-    def step(self, input: Any, now: float) -> list[O]:
+    def step(self, input: Any, now: float) -> list[Out]:
         """Take one input at one moment; returns everything to be done about it.
 
         Args:
@@ -103,7 +114,7 @@ class Connection(Generic[M, O]):
         self._now = moment
         return outputs
 
-    def _take(self, machine: M, stimulus: object, input: Value, now: Monotonic) -> tuple[M, list[O]]:
+    def _take(self, machine: M, stimulus: object, input: Value, now: Monotonic) -> tuple[M, list[Out]]:
         state = type(machine.state)
         rule = self._by_state[state].get(stimulus) if state in self._by_state else None
         if rule is None:
@@ -113,9 +124,9 @@ class Connection(Generic[M, O]):
         assert type(after.state) in rule.to, f"{rule.function.__name__} may not land in {after.state!r}"
         return after, outputs
 
-    def _tick(self, now: Monotonic) -> tuple[M, list[O]]:
+    def _tick(self, now: Monotonic) -> tuple[M, list[Out]]:
         """Fire what is due, one timer at a time: each may change what the next one means."""
-        machine, outputs = self._machine, list[O]()
+        machine, outputs = self._machine, list[Out]()
         while (timer := machine.timers.due(now)) is not None:
             before = machine
             machine, more = self._take(machine, timer, Tick(), now)
@@ -141,10 +152,10 @@ class Connection(Generic[M, O]):
     @property
     def accepts(self) -> list[str]:
         """Names of the inputs that are legal now; `Tick` always is."""
-        rows = self._by_state.get(type(self._machine.state), {})
-        return sorted({"Tick", *(key.__name__ for key in rows if isinstance(key, type))})
+        legal = self._by_state.get(type(self._machine.state), {})
+        return sorted({"Tick", *(key.__name__ for key in legal if isinstance(key, type))})
 
-    def copy(self) -> "Connection[M, O]":
+    def copy(self) -> "Connection[M, Out]":
         """A fork: step it to see "what if"; this one does not move."""
         fork = object.__new__(type(self))
         fork._machine, fork._now = self._machine, self._now

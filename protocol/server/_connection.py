@@ -1,0 +1,30 @@
+"""The server's side of one connection, as a driver uses it."""
+
+from .._machine import Connection
+from .._timers import Timers
+from ._machine import ServerMachine, Terms
+from ._outputs import ServerOutput
+from ._states import New
+from ._table import SERVER
+
+
+DEFAULT_TERMS = Terms()
+
+
+class ServerConnection(Connection[ServerMachine, ServerOutput]):
+    """One client's connection: bytes, verdicts and store answers in; frames and requests to the driver out.
+
+    Args:
+        terms: what holds for every connection of this server.
+        record: keep every step, for `trace`, `undo` and the REPL. A server with many connections switches it off.
+    """
+
+    __slots__ = ()
+    table = SERVER
+
+    def __init__(self, terms: Terms = DEFAULT_TERMS, *, record: bool = True) -> None:
+        super().__init__(ServerMachine(New(), Timers(), terms), record=record)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of this session: heartbeat rounds, messages of unknown types."""
+        return {"beats": self._machine.beats, "unknown": self._machine.unknown}

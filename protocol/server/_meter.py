@@ -1,0 +1,40 @@
+"""How much a client may say: a token bucket, and a second one four times as large that ends the session."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from .._settings import Limits
+from .._types import Monotonic
+
+
+ABUSE = 4
+"""Above this many times the allowed rate the session ends with 4102 (docs/protocol.md#limit-rate)."""
+
+
+class Meter(Struct, frozen=True):
+    """Messages left in each bucket at one moment."""
+
+    soft: float
+    hard: float
+    at: Monotonic
+
+    def spend(self, now: Monotonic, limits: Limits) -> "tuple[Meter, Literal['fine', 'over', 'abuse']]":
+        """Count one message. One over the allowance costs nothing but the patience of the larger bucket."""
+        gained = (now - self.at) * limits.messages_per_minute / 60
+        soft = min(float(limits.burst), self.soft + gained)
+        hard = min(float(ABUSE * limits.burst), self.hard + ABUSE * gained) - 1
+        if hard < 0:
+            return Meter(soft, hard, now), "abuse"
+        if soft < 1:
+            return Meter(soft, hard, now), "over"
+        return Meter(soft - 1, hard, now), "fine"
+
+    def wait_ms(self, limits: Limits) -> int:
+        """How long until one more message is allowed."""
+        return max(1, round((1 - self.soft) * 60_000 / limits.messages_per_minute))
+
+
+def full(now: Monotonic, limits: Limits) -> Meter:
+    """Both buckets full."""
+    return Meter(float(limits.burst), float(ABUSE * limits.burst), now)
