@@ -1,7 +1,7 @@
 """What an edit does to a record, the same on both sides; what it changed; and how a replica takes that over.
 
 All three are pure and total: the server's order decides, every client repeats it, and whatever a peer sent, neither
-side may fail where the other goes on (docs/protocol.md#apply).
+side may fail where the other goes on (docs/protocol.md#mutation-apply-pure).
 """
 
 from typing import Any, assert_never
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ._countdown import command
 from ._edits import Add, Create, Delete, Dismiss, Mutation, Patch, Pause, Reset, Resume, Snooze, Start
-from ._fields import REQUIRED, read_fitting, same
+from ._fields import REQUIRED, is_list, read_fitting, same
 from ._messages import (
     AlarmCreated,
     AlarmDeleted,
@@ -93,7 +93,7 @@ def changed(before: Record | None, after: Record | None) -> dict[str, Any]:
 
 def _json(value: Any) -> Any:
     """As a decoder of JSON would give it, so that a row read back equals the row written."""
-    return list(value) if isinstance(value, tuple) else to_builtins(value)
+    return list(value) if is_list(value) else to_builtins(value)
 
 
 # --- an event ---------------------------------------------------------------------------------------------------------

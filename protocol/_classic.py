@@ -19,7 +19,7 @@ from ._records import Alarm, Record, Timer
 from ._schedule import next_due, once_date
 from ._settings import Limits
 from ._types import ItemId, Kind, RunId, Stamp, Wall, Zones
-from ._validate import check_fields, check_required, check_room, check_size
+from ._validate import check_fields, check_required, check_room, check_size, lacks_date
 
 
 def post_id(body: Mapping[str, Any], fresh: ItemId) -> ItemId | Fault:
@@ -42,6 +42,7 @@ def commit_post(
     zones: Zones,
     limits: Limits,
     fresh_run: RunId,
+    default_zone: str = "UTC",
 ) -> Outcome:
     """Create or patch a record. Where nothing differs the row says so, and the event its sender waits for still comes.
 
@@ -53,8 +54,9 @@ def commit_post(
         zones: looks up IANA zones.
         limits: as `welcome` announces them.
         fresh_run: names the run if the POST starts one.
+        default_zone: of a new alarm that brings none.
     """
-    edit = _edit(found, body, ident, now)
+    edit = _edit(found, body, ident, now, default_zone)
     if isinstance(edit, Fault):
         return _refused(found, edit)
     fault = _check(found, edit, zones, limits)
@@ -81,18 +83,18 @@ def commit_delete(found: Found, now: Wall) -> Outcome:
     return advance(found, edit, Stamp(edit.at, NOBODY, NO_MID), None, now)
 
 
-def _edit(found: Found, body: Mapping[str, Any], ident: ItemId, now: Wall) -> Create | Patch | Fault:
+def _edit(found: Found, body: Mapping[str, Any], ident: ItemId, now: Wall, default_zone: str) -> Create | Patch | Fault:
     """The fields that differ, as an edit; unfit ones differ from whatever is stored, and are refused later."""
     if found.deleted:
         return gone(ident)
     kind = _kind(found.record, body)
     if isinstance(kind, Fault):
         return kind
-    at, record = plain_at(found.account, now), found.record
-    sent = {name: body[name] for name in READERS[kind] if name in body}
+    at, record, readers = plain_at(found.account, now), found.record, READERS[kind]
+    sent = {name: body[name] for name in readers if name in body}
     if record is None:
-        return Create(kind=kind, id=ident, at=at, fields=sent)
-    readers = READERS[kind]
+        zone = {"tz": default_zone} if kind == "alarm" else {}
+        return Create(kind=kind, id=ident, at=at, fields=zone | sent)
     fields = {name: value for name, value in sent.items() if not same(readers[name](value), getattr(record, name))}
     return Patch(kind=kind, id=ident, at=at, fields=fields)
 
@@ -124,11 +126,11 @@ def _check(found: Found, edit: Create | Patch, zones: Zones, limits: Limits) -> 
 
 
 def _dated(record: Record | None, edit: Create | Patch, now: Wall, zones: Zones) -> Record | None:
-    """The record after its fields, where an enabled once alarm never ends up in the past: its day is chosen again."""
+    """The record after its fields; a once alarm without a day, or an enabled one in the past, gets a new day."""
     after = _applied(record, edit)
-    if not isinstance(after, Alarm) or after.days or (after.date is not None and not after.enabled):
+    if not isinstance(after, Alarm) or after.days:
         return after
-    if next_due(after, now, zones) is not None:
+    if not lacks_date(record, after, edit) and (not after.enabled or next_due(after, now, zones) is not None):
         return after
     date = once_date(after.time, after.tz, now, zones)
     return _applied(record, replace(edit, fields=edit.fields | {"date": date}))

@@ -62,7 +62,7 @@ def plain_at(account: Account, now: Wall) -> int:
 def _refuse(found: Found, submission: Submission) -> Fault | None:
     """What leaves the number unconsumed."""
     mid, want = submission.mid, found.last_mid + 1
-    if submission.epoch != found.account.epoch:
+    if submission.epoch is not None and submission.epoch != found.account.epoch:
         return Fault("epoch", "The server's history has another name now; resume, then send again.", field="epoch")
     if mid < 1:
         return Fault("invalid", "`mid` counts from 1.", field="mid")

@@ -7,12 +7,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import msgspec
 from msgspec import Struct
 
-from ._records import DEFINITION
 from ._schedule import calendar_day, time_of_day
 from ._types import DAYS, Day, Kind
 
@@ -25,7 +24,6 @@ MAX_RING_S = 3_600
 MAX_SNOOZE_S = 86_400
 MAX_AUTO_SNOOZE = 16
 MAX_DURATION_MS = 100 * DAY_MS
-MAX_SOUND = 200
 MAX_NESTING = 16
 
 # Letters that no path or query can be made of: zone data is looked up in files, identifiers travel in URLs.
@@ -46,7 +44,7 @@ Reader = Callable[[Any], Any]
 
 
 def read(kind: Kind, name: str, value: Any) -> Any:
-    """What the record keeps for a JSON value of a definition field, or `Unfit`; `name` must be in `DEFINITION`."""
+    """What the record keeps for a JSON value of a definition field, or `Unfit`; `name` must be in `READERS`."""
     return READERS[kind][name](value)
 
 
@@ -59,9 +57,7 @@ def read_fitting(kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def same(left: Any, right: Any) -> bool:
     """Whether two values of one field are the same JSON; in Python alone `{"a": 1} == {"a": True}`."""
-    if left != right:
-        return False
-    return not isinstance(left, dict) or _SORTED(left) == _SORTED(right)
+    return left == right and (not isinstance(left, dict) or _SORTED(left) == _SORTED(right))
 
 
 def is_identifier(value: str) -> bool:
@@ -94,13 +90,6 @@ def _text(value: Any) -> str | Unfit:
     return value
 
 
-def _sound(value: Any) -> str | Unfit:
-    text = _text(value)
-    return (
-        Unfit(f"may have at most {MAX_SOUND} characters") if isinstance(text, str) and len(text) > MAX_SOUND else text
-    )
-
-
 def _boolean(value: Any) -> bool | Unfit:
     return value if isinstance(value, bool) else Unfit("must be true or false")
 
@@ -112,7 +101,7 @@ def _clock(value: Any) -> str | Unfit:
 
 
 def _days(value: Any) -> tuple[Day, ...] | Unfit:
-    if _is_list(value) and all(day in DAYS for day in value):
+    if is_list(value) and all(day in DAYS for day in value):
         in_week_order: list[Day] = [day for day in DAYS if day in value]
         return tuple(in_week_order)
     return Unfit(f"must be a list of {', '.join(DAYS)}; an empty one means once")
@@ -139,27 +128,29 @@ def _skip(value: Any) -> int | Unfit | None:
 def _extra(value: Any) -> dict[str, Any] | Unfit:
     if not _is_object(value):
         return Unfit("must be an object")
-    return value if _is_plain(value) else Unfit(f"must be JSON of at most {MAX_NESTING} levels, without NUL")
+    if not _is_plain(value):
+        return Unfit(f"must be JSON of at most {MAX_NESTING} levels, with finite numbers and without NUL")
+    return value
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether every value is JSON that all stores and peers can hold. Level by level: recursion would not be total."""
+    """Whether every store and peer can hold a value. Level by level: recursion would not be total."""
     level = [value]
-    for _ in range(MAX_NESTING):
-        inner: list[Any] = []
-        for one in level:
-            if _is_object(one):
-                inner += [*one.keys(), *one.values()]
-                if not all(isinstance(key, str) for key in one):
-                    return False
-            elif _is_list(one):
-                inner += one
-            elif not _is_plain_leaf(one):
-                return False
-        if not inner:
+    for _ in range(MAX_NESTING + 1):
+        inside = [_inside(one) for one in level]
+        if not all(_is_plain_leaf(one) for one, inner in zip(level, inside, strict=True) if inner is None):
+            return False
+        if all(inner is None for inner in inside):
             return True
-        level = inner
+        level = [one for inner in inside if inner is not None for one in inner]
     return False
+
+
+def _inside(value: Any) -> list[Any] | None:
+    """Keys and values of an object, items of an array, None for anything else."""
+    if _is_object(value):
+        return [*value.keys(), *value.values()]
+    return [*value] if is_list(value) else None
 
 
 def _is_plain_leaf(value: Any) -> bool:
@@ -177,10 +168,11 @@ def _is_plain_leaf(value: Any) -> bool:
 
 
 def _is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
-    return isinstance(value, dict)
+    return isinstance(value, dict) and all(isinstance(key, str) for key in cast("dict[Any, Any]", value))
 
 
-def _is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+def is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """A JSON array, as a decoder gives it or as a record keeps it."""
     return isinstance(value, (list, tuple))
 
 
@@ -196,25 +188,27 @@ _INSTANT = whole(0, LAST_MS)
 
 _COMMON: dict[str, Reader] = {
     "label": _text,
-    "sound": _sound,
+    "sound": _text,
     "ring_s": whole(1, MAX_RING_S),
     "snooze_s": whole(0, MAX_SNOOZE_S),
     "auto_snooze": whole(0, MAX_AUTO_SNOOZE),
     "extra": _extra,
 }
 
-_ALL: dict[str, Reader] = _COMMON | {
+_ALARM: dict[str, Reader] = {
     "enabled": _boolean,
     "time": _clock,
     "days": _days,
     "date": _date,
     "tz": _zone,
     "skip": _skip,
-    "duration_ms": whole(1, MAX_DURATION_MS),
 }
 
-READERS: dict[Kind, dict[str, Reader]] = {kind: {name: _ALL[name] for name in DEFINITION[kind]} for kind in DEFINITION}
-"""The readers by kind and field, in the order of `DEFINITION`."""
+READERS: dict[Kind, dict[str, Reader]] = {
+    "alarm": _COMMON | _ALARM,
+    "timer": _COMMON | {"duration_ms": whole(1, MAX_DURATION_MS)},
+}
+"""The readers of all definition fields, by kind, in the order in which faults are looked for."""
 
 REQUIRED: dict[Kind, str] = {"alarm": "time", "timer": "duration_ms"}
 """The one field of each kind that has no default."""

@@ -58,12 +58,12 @@ class Submission(Struct, frozen=True):
     """A `mutate` as it reached the server.
 
     Attributes:
-        epoch: the history its author believed in.
+        epoch: the history its author believed in; None where it named none, and `edit` is the fault.
         edit: what it asks, or why it cannot be understood.
         fingerprint: digest of the mutation as sent; tells a repeat from a reuse of its number.
     """
 
-    epoch: Epoch
+    epoch: Epoch | None
     mid: Mid
     edit: Edit | Fault
     fingerprint: str

@@ -56,8 +56,8 @@ class Mutate(Message, frozen=True, kw_only=True, tag="mutate"):
     `_submission.read` turns it into an `Edit` or a rejection.
     """
 
-    epoch: Epoch
     mid: Mid
+    epoch: Any = UNSET
     op: Any = UNSET
     kind: Any = UNSET
     id: Any = UNSET

@@ -28,12 +28,13 @@ _NAMED = re.compile(r"`([a-z_]+)`")
 def read(mutate: Mutate) -> Submission:
     """Turn the loosely typed message into a strict edit, or a `Fault` it is then rejected with. Total."""
     asked = {name: value for name in _ASKED if (value := getattr(mutate, name)) is not UNSET}
+    epoch = Epoch(mutate.epoch) if isinstance(mutate.epoch, str) else None
     try:
         sent = _SORTED(asked)
     except (RecursionError, UnicodeEncodeError):
-        fault = Fault("invalid", "`fields` must be JSON that nests less deep.", field="fields")
-        return Submission(mutate.epoch, mutate.mid, fault, _digest(b""))
-    return Submission(mutate.epoch, mutate.mid, _read_edit(asked), _digest(sent))
+        fault = Fault("invalid", "`fields` must be Unicode JSON that nests less deep.", field="fields")
+        return Submission(epoch, mutate.mid, fault, _digest(b""))
+    return Submission(epoch, mutate.mid, _read_edit(epoch, asked), _digest(sent))
 
 
 def write(epoch: Epoch, mid: Mid, edit: Edit) -> Mutate:
@@ -46,7 +47,7 @@ def _digest(sent: bytes) -> str:
     return blake2b(sent, digest_size=16).hexdigest()
 
 
-def _read_edit(asked: dict[str, Any]) -> Edit | Fault:
+def _read_edit(epoch: Epoch | None, asked: dict[str, Any]) -> Edit | Fault:
     op, kind = asked.get("op"), asked.get("kind")
     if op not in OPS:
         return Fault("unknown_op", f"`op` must be one of {', '.join(OPS)}.", field="op")
@@ -54,6 +55,8 @@ def _read_edit(asked: dict[str, Any]) -> Edit | Fault:
         return Fault("unknown_kind", f"`kind` must be one of {', '.join(_KINDS)}.", field="kind")
     if op in _COMMANDS and kind != "timer":
         return Fault("invalid", f"`kind` must be timer: only a timer takes `{op}`.", field="kind")
+    if epoch is None:
+        return Fault("invalid", "`epoch` must be the name of the history that `welcome` told.", field="epoch")
     try:
         edit: Edit = convert(asked, Edit)
     except (msgspec.ValidationError, RecursionError) as error:

@@ -1,7 +1,7 @@
 """The server's two looks at a mutation before it is applied: `complete` fills in, `validate` refuses.
 
-`validate` stops at the first fault, in this order: kind, identifier, `at`, then the op's own fields in the order of
-`DEFINITION` or of the edit's class, then zones, number of items and size of the result. A client asks it too, so that
+`validate` stops at the first fault, in this order: kind, identifier, `at`, then the op's own members in the order of
+the specification's tables, then the number of items and the size of the result (docs/protocol.md#mutation-order). A client asks it too, so that
 it refuses at creation what the server would reject later.
 """
 
@@ -50,16 +50,15 @@ def complete(record: Record | None, mutation: Mutation, now: Wall, newest_at: in
 
 def _date(record: Record | None, mutation: Mutation, edit: Create | Patch, zones: Zones) -> Mutation:
     """Fill `date` where the edit makes an alarm ring once and says no day."""
-    if record is not None and not edit.fields.keys() & {"days", "date"}:
-        return mutation
     after = apply(record, mutation)
-    if not isinstance(after, Alarm) or after.days or not _lacks_date(record, after, edit):
+    if not isinstance(after, Alarm) or after.days or not lacks_date(record, after, edit):
         return mutation
     date = once_date(after.time, after.tz, Wall(edit.at), zones)
     return structs.replace(mutation, edit=structs.replace(edit, fields=edit.fields | {"date": date}))
 
 
-def _lacks_date(record: Record | None, after: Alarm, edit: Create | Patch) -> bool:
+def lacks_date(record: Record | None, after: Alarm, edit: Create | Patch) -> bool:
+    """Whether a once alarm has no day, or one left from before it was weekly."""
     was_weekly = isinstance(record, Alarm) and record.days != ()
     return after.date is None or (was_weekly and "date" not in edit.fields)
 
@@ -87,7 +86,7 @@ def check_field(kind: Kind, name: str, value: Any, zones: Zones, limits: Limits)
     if isinstance(kept, Unfit):
         return _invalid(name, kept)
     match name:
-        case "label" if len(kept) > limits.label:
+        case "label" | "sound" if len(kept) > limits.label:
             return _invalid(name, Unfit(f"may have at most {limits.label} characters"))
         case "extra" if len(_encode(kept)) > limits.extra:
             return _invalid(name, Unfit(f"may have at most {limits.extra} bytes as JSON"))
@@ -98,7 +97,7 @@ def check_field(kind: Kind, name: str, value: Any, zones: Zones, limits: Limits)
 
 
 def check_fields(kind: Kind, fields: Mapping[str, Any], zones: Zones, limits: Limits) -> Fault | None:
-    """The first fault among definition fields, in the order of `DEFINITION`; unknown fields are ignored."""
+    """The first fault among definition fields, in the order of `READERS`; unknown fields are ignored."""
     faults = (check_field(kind, name, fields[name], zones, limits) for name in READERS[kind] if name in fields)
     return next((fault for fault in faults if fault is not None), None)
 
