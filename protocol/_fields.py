@@ -7,7 +7,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -167,8 +167,12 @@ def _is_plain_leaf(value: Any) -> bool:
             return False
 
 
-def _is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
-    return isinstance(value, dict) and all(isinstance(key, str) for key in cast("dict[Any, Any]", value))
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return _is_dict(value) and all(isinstance(key, str) for key in value)
+
+
+def _is_dict(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
 
 
 def is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
