@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+
 ROOT = Path(__file__).resolve().parent.parent
 SPECIFICATION = ROOT / "docs" / "protocol.md"
 AREAS = {
@@ -154,10 +155,21 @@ def test_each_generated_part_has_one_place_with_a_beginning_and_an_end(name: str
 
 @pytest.mark.parametrize("document", ["protocol.md", "websocket.md"])
 def test_every_json_example_is_json_without_repeated_members(document: str) -> None:
-    examples = re.findall(r"^```json\n(.*?)^```$", (ROOT / "docs" / document).read_text(encoding="utf-8"), re.M | re.S)
-    assert examples
-    for example in examples:
+    for example in examples(document, "json"):
         json.loads(example, object_pairs_hook=distinct)
+
+
+def test_every_python_example_compiles() -> None:
+    for number, example in enumerate(examples("websocket.md", "python")):
+        compile(example, f"example {number}", "exec")
+
+
+def examples(document: str, language: str) -> list[str]:
+    """The fenced examples of one language; a document without any is not the one meant."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert found
+    return found
 
 
 def distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
