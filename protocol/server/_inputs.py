@@ -95,10 +95,16 @@ class Evicted(Value, frozen=True):
 
 
 class Answered(Value, frozen=True):
-    """The store decided the mutation `mid`: durable, when it says applied."""
+    """The store decided a mutation: durable, when it says applied."""
+
+    result: Result
+
+
+class Declined(Value, frozen=True):
+    """The store did not consume the mutation `mid`: wrong epoch or number."""
 
     mid: Mid
-    answer: Result | Fault
+    fault: Fault
 
 
 class PageRead(Value, frozen=True):
@@ -182,6 +188,6 @@ class Closed(Value, frozen=True):
 
 ServerInput = (
     Requested | TokenAccepted | TokenRejected | Received | ReceivedBinary | Overlong | Malformed | Joined | Evicted
-    | Answered | PageRead | StateRead | HeadRead | StoreFailed | Publish | Resync | PresenceIs | Heard | Blocked
+    | Answered | Declined | PageRead | StateRead | HeadRead | StoreFailed | Publish | Resync | PresenceIs | Heard | Blocked
     | Drained | Drain | Closed | Tick
 )  # fmt: skip

@@ -8,11 +8,12 @@ from .. import _submission
 from .._deflate import unpack
 from .._errors import Fault
 from .._framing import Unknown, decode_client, encode
-from .._messages import Ack, Auth, AuthOk, Bye, Hello, Mutate, Ping, Pong, Presence, Result, Subscribe, Unsubscribe
+from .._messages import Ack, Auth, AuthOk, Bye, Hello, Mutate, Ping, Pong, Presence, Subscribe, Unsubscribe
 from .._timers import ServerTimer as T
 from .._types import Handle, Monotonic
 from ._inputs import (
     Answered,
+    Declined,
     Heard,
     PresenceIs,
     Received,
@@ -131,13 +132,20 @@ def mutate(m: ServerMachine, message: Mutate, peer: Peer) -> Step:
 
 def answered(m: ServerMachine, i: Answered, _: Monotonic) -> Step:
     """The store decided; `applied` is durable by now."""
+    return with_peer(m, replace(_peer(m), unanswered=max(0, _peer(m).unanswered - 1))), [Transmit(encode(i.result))]
+
+
+def declined(m: ServerMachine, i: Declined, _: Monotonic) -> Step:
+    """Not consumed. After `out_of_order` later numbers are ignored until the one wanted comes."""
+    peer = replace(_peer(m), unanswered=max(0, _peer(m).unanswered - 1))
+    if i.fault.code == "out_of_order":
+        peer = replace(peer, expecting=i.fault.want)
+    return with_peer(m, peer), [error(i.fault, i.mid)]
+
+
+def _peer(m: ServerMachine) -> Peer:
     assert isinstance(m.state, (Behind, Live))
-    peer = replace(m.state.peer, unanswered=max(0, m.state.peer.unanswered - 1))
-    if isinstance(i.answer, Result):
-        return with_peer(m, peer), [Transmit(encode(i.answer))]
-    if i.answer.code == "out_of_order":
-        peer = replace(peer, expecting=i.answer.want)
-    return with_peer(m, peer), [error(i.answer, i.mid)]
+    return m.state.peer
 
 
 def store_failed(m: ServerMachine, i: StoreFailed, now: Monotonic) -> Step:

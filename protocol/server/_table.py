@@ -32,7 +32,7 @@ from ._states import (
 ON = (Behind, Live, Draining)
 LATE = (
     i.TokenAccepted, i.TokenRejected, i.Received, i.ReceivedBinary, i.Overlong, i.Malformed, i.Joined, i.Evicted,
-    i.Answered, i.PageRead, i.StateRead, i.HeadRead, i.StoreFailed, i.Publish, i.Resync, i.PresenceIs, i.Heard,
+    i.Answered, i.Declined, i.PageRead, i.StateRead, i.HeadRead, i.StoreFailed, i.Publish, i.Resync, i.PresenceIs, i.Heard,
     i.Blocked, i.Drained, i.Drain,
 )  # fmt: skip
 """What may still arrive for a session that is ending."""
@@ -109,6 +109,7 @@ SERVER: Final[Table] = {
         i.Received:                  Rule(session.received,            to=ON),
         i.ReceivedBinary:            Rule(session.received_binary,     to=ON),
         i.Answered:                  Rule(session.answered,            to=(Behind, Live)),
+        i.Declined:                  Rule(session.declined,            to=(Behind, Live)),
         i.StoreFailed:               Rule(session.store_failed,        to=ON),
         i.TokenAccepted:             Rule(session.token_accepted,      to=ON),
         i.TokenRejected:             Rule(session.token_rejected,      to=ON),
@@ -132,7 +133,7 @@ SERVER: Final[Table] = {
     }),
 
     **same((AwaitAuth, Verifying, AwaitHello, Joining), (i.Heard, i.Blocked, i.Drained), opening.not_asked),
-    **same((ClassicLive,), (i.Heard, i.Answered, i.PageRead, i.StateRead, i.TokenAccepted, i.TokenRejected),
+    **same((ClassicLive,), (i.Heard, i.Answered, i.Declined, i.PageRead, i.StateRead, i.TokenAccepted, i.TokenRejected),
            opening.not_asked),
     **same((Draining, Gone), LATE, ending.over),
 }
