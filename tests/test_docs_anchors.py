@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SPECIFICATION = ROOT / "docs" / "protocol.md"
 AREAS = {
-    "terms", "log", "cursor", "alarm", "timer", "mutation", "stamp", "event", "ring", "classic", "auth", "msg", "frame", "limit",
+    "terms", "log", "cursor", "alarm", "timer", "mutation", "stamp",  "ring", "classic", "auth", "msg", "frame", "limit",
     "life", "backoff", "heartbeat", "clock", "close", "http", "resume", "outbox", "presence", "invariant",
 }  # fmt: skip
 GENERATED = ("client-states", "polling-states", "server-states", "close-codes")
@@ -20,7 +20,7 @@ GENERATED = ("client-states", "polling-states", "server-states", "close-codes")
 ID = re.compile(r'<a id="([^"]*)">')
 RULE_START = re.compile(r'(?:- |\| )?<a id="([^"]+)"></a>\*\*\[([^\]]+)\]\*\* ')
 LEVEL = re.compile(r"\b(?:MUST|SHOULD)\b")
-KEBAB = re.compile(r"[a-z]+(?:-[a-z0-9]+)+")
+KEBAB = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
 LINK = re.compile(r"protocol\.md#([\w-]+)")
 SPEC = re.compile(r"\[spec: ([^\]]+)\]")
 OWN_MENTION = re.compile(r"(?<!\*)\[([a-z]+(?:-[a-z0-9]+)+)\](?!\()")
