@@ -6,7 +6,7 @@ times. Every device computes the same windows from the same record.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from ._edits import Dismiss, Snooze
 from ._fields import MAX_AUTO_SNOOZE, MAX_RING_S, MAX_SNOOZE_S
@@ -125,6 +125,8 @@ def dismissal(record: Record, ring: Ring | Missed, at: int) -> Dismiss:
             return Dismiss(kind="alarm", id=record.id, at=at, occ=ring.due)
         case Timer():
             return Dismiss(kind="timer", id=record.id, at=at, run=RunId(str(ring.occ)), due=ring.due)
+        case _:
+            assert_never(record)
 
 
 def postponement(record: Record, ring: Ring, length_ms: int, moment: Wall, at: int) -> Snooze:
@@ -138,6 +140,8 @@ def postponement(record: Record, ring: Ring, length_ms: int, moment: Wall, at: i
             return Snooze(
                 kind="timer", id=record.id, at=at, run=run, due=ring.due, n=n, length_ms=length_ms, moment=moment
             )  # fmt: skip
+        case _:
+            assert_never(record)
 
 
 class _Series(NamedTuple):
@@ -156,6 +160,8 @@ def _begun(record: Record, now: Wall, zones: Zones) -> Iterator[_Series]:
             return _begun_alarm(record, now, zones) if record.enabled else iter(())
         case Timer():
             return (series for series in _running(record) if series.n or series.due <= now)
+        case _:
+            assert_never(record)
 
 
 def _upcoming(record: Record, now: Wall, zones: Zones) -> Iterator[_Series]:
@@ -165,6 +171,8 @@ def _upcoming(record: Record, now: Wall, zones: Zones) -> Iterator[_Series]:
             return _upcoming_alarm(record, now, zones) if record.enabled else iter(())
         case Timer():
             return (series for series in _running(record) if not series.n and series.due > now)
+        case _:
+            assert_never(record)
 
 
 def _begun_alarm(alarm: Alarm, now: Wall, zones: Zones) -> Iterator[_Series]:

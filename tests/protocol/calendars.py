@@ -36,7 +36,7 @@ def ms(text: str) -> Wall:
 
 @cache
 def first_shown(zone: str, day: str) -> dict[str, list[tuple[datetime, int]]]:
-    """By time of day, what the clocks of a zone show during 24 days around `day`, and the first instant they show it.
+    """By time of day, what the clocks of a zone show from 16 days before `day` to 12 days after, and the first instant they show it.
 
     A reading left out by a gap is shown by a clock that nobody set: at the instant it would have been without the gap.
     """
@@ -44,7 +44,7 @@ def first_shown(zone: str, day: str) -> dict[str, list[tuple[datetime, int]]]:
     assert tz is not None
     readings: dict[datetime, int] = {}
     before: timedelta | None = None
-    for instant in range(ms(day) - 12 * DAY, ms(day) + 12 * DAY, MINUTE):
+    for instant in range(ms(day) - 16 * DAY, ms(day) + 12 * DAY, MINUTE):
         shown = datetime.fromtimestamp(instant / 1000, tz)
         offset = shown.utcoffset()
         assert offset is not None
@@ -61,7 +61,7 @@ def first_shown(zone: str, day: str) -> dict[str, list[tuple[datetime, int]]]:
 
 
 def slow_dues(alarm: Alarm, day: str) -> list[int]:
-    """Every due instant of an alarm in the 24 days around `day`, ascending."""
+    """Every due instant of an alarm from 16 days before `day` to 12 days after, ascending."""
     return sorted(
         {
             instant
