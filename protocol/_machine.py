@@ -155,6 +155,10 @@ class Connection(Generic[M, Out]):
         legal = self._by_state.get(type(self._machine.state), {})
         return sorted({"Tick", *(key.__name__ for key in legal if isinstance(key, type))})
 
+    def setup(self) -> Mapping[str, Any]:
+        """The arguments it was built with, for the header of a trace."""
+        return {}
+
     def copy(self) -> "Connection[M, Out]":
         """A fork: step it to see "what if"; this one does not move."""
         fork = object.__new__(type(self))

@@ -1,5 +1,10 @@
 """The server's side of one connection, as a driver uses it."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
 from .._machine import Connection
 from .._timers import Timers
 from ._machine import ServerMachine, Terms
@@ -24,6 +29,19 @@ class ServerConnection(Connection[ServerMachine, ServerOutput]):
 
     def __init__(self, terms: Terms = DEFAULT_TERMS, *, record: bool = True) -> None:
         super().__init__(ServerMachine(New(), Timers(), terms), record=record)
+
+    def setup(self) -> dict[str, Terms]:
+        """What `from_setup` needs to build the same connection again."""
+        return {"terms": self._machine.terms}
+
+    @classmethod
+    def from_setup(cls, setup: Mapping[str, Any]) -> "ServerConnection":
+        """A connection as `setup` describes it, recording.
+
+        Raises:
+            msgspec.ValidationError: the description does not fit.
+        """
+        return cls(msgspec.convert(setup.get("terms", {}), Terms))
 
     def statistics(self) -> dict[str, int]:
         """Counters of this session: heartbeat rounds, messages of unknown types."""

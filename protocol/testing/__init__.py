@@ -1,0 +1,16 @@
+"""Both halves under one virtual clock, for tests, the REPL and bug reports: no sockets, no sleeping, no mocks.
+
+    >>> from protocol.testing import Pair
+    >>> pair = Pair()
+    >>> pair.connect()
+    >>> pair.client
+    <ClientConnection Live(rev=0), PING_DUE at 0.1, outbox 0>
+
+`Pair` is one device and its server; `Household` is any number of devices of one user.
+"""
+
+from ._household import Device, Event, Household
+from ._pair import Pair
+from ._store import MemoryStore
+
+__all__ = ["Device", "Event", "Household", "MemoryStore", "Pair"]

@@ -1,0 +1,466 @@
+"""One user's devices and their server, joined by links under one virtual clock.
+
+Every byte that a socket would carry goes through here as data; what each side said and when is in `log`.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .. import client, server
+from .._facts import Edited, Entry
+from .._machine import Tick
+from .._messages import App
+from .._replica import Replica, absorb, next_at, next_mid, shown, view
+from .._rings import RingState, ring_state
+from .._roster import presence
+from .._settings import DEFAULT_TIMING, Timing
+from .._types import Cursor, DeviceId, Epoch, Handle, ItemId, Kind, Monotonic, SessionId, UserId, Wall, Zones
+from .._edits import Create, Delete, Dismiss, Edit, Patch, Snooze, Start
+from ._polls import answer_poll
+from ._store import MemoryStore
+from ._wire import Link, Queue
+
+START = Wall(1_790_000_000_000)
+"""The server's clock when the virtual clock is 0: 2026-09-21 14:13:20 UTC."""
+
+
+class Event(Struct, frozen=True):
+    """One step of one side, for the log."""
+
+    now: Monotonic
+    who: str
+    input: Any
+    outputs: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        said = ", ".join(map(repr, self.outputs)) or "nothing"
+        return f"{self.now:8.3f} {self.who:>8}  {self.input!r} -> {said}"
+
+
+class Device:
+    """One device: its connection, its replica (which is also its disk), its link, and the server's end of it."""
+
+    def __init__(self, home: "Household", name: str, seed: int, latency: float) -> None:
+        self.home = home
+        self.name = name
+        self.seed = seed
+        self.link = Link(latency)
+        self.replica = Replica(DeviceId(name))
+        self.client = self._new_client()
+        self.server: server.ServerConnection | None = None
+        self.gen = 0
+        self.heard: list[Any] = []
+
+    def _new_client(self) -> client.ClientConnection:
+        r = self.replica
+        return client.ClientConnection(
+            device=r.device, cursor=r.cursor, outbox=r.entries, conn=r.conn, seed=self.seed, app=App("pair", "1"),
+            timing=self.home.timing, caps=("deflate", "presence"),
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<Device {self.name} {self.client!r}>"
+
+    # --- the user ---
+
+    def start(self) -> None:
+        """Let it connect."""
+        self.feed(client.Start())
+
+    def do(self, edit: Edit) -> Entry:
+        """The user does something: it is stored here at once, and sent in its turn."""
+        entry = Entry(next_mid(self.replica), edit)
+        self.feed(client.Submit(entry))
+        return entry
+
+    def at(self, item: str) -> int:
+        """The `at` of the next edit of a record."""
+        return next_at(self.replica, ItemId(item), self.home.wall)
+
+    def create(self, kind: Kind, item: str, **fields: Any) -> Entry:
+        """A new alarm or timer."""
+        return self.do(Create(kind=kind, id=ItemId(item), at=self.at(item), fields=fields))
+
+    def patch(self, item: str, **fields: Any) -> Entry:
+        """Change fields of a record."""
+        return self.do(Patch(kind=self.kind(item), id=ItemId(item), at=self.at(item), fields=fields))
+
+    def delete(self, item: str) -> Entry:
+        """Remove a record."""
+        return self.do(Delete(kind=self.kind(item), id=ItemId(item), at=self.at(item)))
+
+    def start_timer(self, item: str, run: str) -> Entry:
+        """Start a timer."""
+        return self.do(Start(kind="timer", id=ItemId(item), at=self.at(item), run=run, moment=self.home.wall))
+
+    def dismiss(self, item: str, occ: int) -> Entry:
+        """Stop an alarm's ring."""
+        return self.do(Dismiss(kind="alarm", id=ItemId(item), at=self.at(item), occ=occ))
+
+    def snooze(self, item: str, occ: int, n: int, length_ms: int) -> Entry:
+        """Postpone an alarm's ring."""
+        edit = Snooze(
+            kind="alarm", id=ItemId(item), at=self.at(item), occ=occ, n=n, length_ms=length_ms, moment=self.home.wall
+        )
+        return self.do(edit)
+
+    def kind(self, item: str) -> Kind:
+        """What a record is."""
+        record = shown(self.replica, ItemId(item))
+        if record is None:
+            raise LookupError(f"{self.name} shows no record {item}; it shows {', '.join(self.view) or 'none'}")
+        return record.kind
+
+    @property
+    def view(self) -> dict[ItemId, Any]:
+        """What the user sees."""
+        return view(self.replica)
+
+    def ring(self, item: str) -> RingState:
+        """Whether a record rings now."""
+        return ring_state(self.view[ItemId(item)], self.home.wall, self.home.zones)
+
+    # --- the device ---
+
+    def restart(self) -> None:
+        """Crash: only what was stored survives."""
+        self.hang_up(1006)
+        self.gen += 1
+        self.client = self._new_client()
+        self.heard.clear()
+
+    def cut(self) -> None:
+        """The link breaks; both ends notice."""
+        self.link.up = False
+        self.lose()
+
+    def lose(self) -> None:
+        """The transport breaks; the link stays as it is."""
+        if self.hang_up(1006):
+            self.feed_lost(1006)
+
+    def heal(self) -> None:
+        """The link works again; nobody is told."""
+        self.link.up = True
+
+    def hang_up(self, code: int) -> bool:
+        """The server's end is over. True where there was one."""
+        end, self.server = self.server, None
+        if end is not None:
+            self.home.feed_server(self, end, server.Closed(code))
+        return end is not None
+
+    def feed_lost(self, code: int) -> None:
+        """The client's end is over."""
+        self.feed(client.Lost(self.client.gen, code))
+
+    def feed(self, stimulus: client.ClientInput) -> None:
+        """One step of the client, and all that follows from it here."""
+        now = self.home.now
+        outputs = self.client.step(stimulus, now)
+        self.home.log.append(Event(now, self.name, stimulus, tuple(outputs)))
+        for output in outputs:
+            self.perform(output)
+
+    def perform(self, output: client.ClientOutput) -> None:
+        """Carry out what the client asks."""
+        home = self.home
+        match output:
+            case client.GetToken(gen=gen, fresh=fresh):
+                home.queue.put(home.now, lambda: self.feed(client.TokenReady(gen, Handle(f"{self.name}:{gen}"), fresh)))
+            case client.OpenTransport(gen=gen):
+                home.later(self, lambda: home.open(self, gen), lambda: self.feed(client.Unreachable(gen, "no route")))
+            case client.CloseTransport(gen=gen, code=code):
+                end = self.server
+                home.later(self, lambda: home.closed_by_client(self, end, code))
+            case client.Transmit(gen=gen, data=data):
+                end = self.server
+                home.to_server(self, end, data)
+            case client.Store(seq=seq, fact=fact):
+                self.replica, _ = absorb(self.replica, fact)
+                home.queue.put(home.now, self.storing(seq))
+            case client.Poll():
+                home.later(
+                    self,
+                    lambda: answer_poll(home, self, output),
+                    lambda: self.feed(client.PollFailed(output.gen, 0)),
+                )
+            case _:
+                self.heard.append(output)
+
+    def storing(self, seq: int) -> Any:
+        """Says that a store is done, to the connection that asked."""
+        asked = self.client
+        return lambda: self.feed(client.Stored(seq)) if self.client is asked else None
+
+
+class Household:
+    """One user, a server, and devices.
+
+    Args:
+        devices: their names.
+        zones: how time zones are looked up; None knows UTC only.
+        latency: seconds one way.
+        seed: of every device's chance.
+        timing: protocol timers of the server and of clients before their welcome.
+    """
+
+    def __init__(
+        self,
+        *devices: str,
+        zones: Zones | None = None,
+        latency: float = 0.01,
+        seed: int = 7,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        self.zones: Zones = zones or utc_only
+        self.now = Monotonic(0.0)
+        self.timing = timing
+        self.terms = server.Terms(timing=timing)
+        self.store = MemoryStore(self.zones)
+        self.queue = Queue()
+        self.log: list[Event] = []
+        self.rejects: dict[str, str] = {}
+        self.devices = {name: Device(self, name, seed + n, latency) for n, name in enumerate(devices)}
+
+    def __getitem__(self, name: str) -> Device:
+        return self.devices[name]
+
+    def __repr__(self) -> str:
+        return f"<Household at {round(self.now, 3)}, {self.store!r}, {', '.join(map(repr, self.devices.values()))}>"
+
+    @property
+    def wall(self) -> Wall:
+        """The server's clock."""
+        return Wall(START + round(self.now * 1000))
+
+    # --- time ---
+
+    @property
+    def next_at(self) -> Monotonic | None:
+        """When something happens next, in flight or by deadline."""
+        moments = [at for at in (self.queue.next_at, *map(_deadline, self._ends())) if at is not None]
+        return min(moments, default=None)
+
+    def _ends(self) -> list[Any]:
+        clients = [device.client for device in self.devices.values()]
+        return [*clients, *(device.server for device in self.devices.values() if device.server is not None)]
+
+    def step(self) -> bool:
+        """The next thing happens: what is in flight first, then deadlines. False when nothing ever will."""
+        at = self.next_at
+        if at is None:
+            return False
+        self.now = max(self.now, at)
+        if self.queue.next_at is not None and self.queue.next_at <= self.now:
+            self.queue.pop()()
+            return True
+        for device in self.devices.values():
+            if (due := _deadline(device.client)) is not None and due <= self.now:
+                device.feed(Tick())
+                return True
+            if device.server is not None and (due := _deadline(device.server)) is not None and due <= self.now:
+                self.feed_server(device, device.server, Tick())
+                return True
+        return True
+
+    def run_until_idle(self, limit: int = 10_000) -> None:
+        """Until nothing is in flight; deadlines that are not due stay.
+
+        Raises:
+            RuntimeError: still busy after `limit` steps.
+        """
+        for _ in range(limit):
+            if len(self.queue) == 0 and not any((d := _deadline(end)) is not None and d <= self.now for end in self._ends()):
+                return
+            self.step()
+        raise RuntimeError(f"still busy after {limit} steps: {self!r}")
+
+    def run(self, seconds: float, limit: int = 100_000) -> None:
+        """Let time pass.
+
+        Raises:
+            RuntimeError: still busy after `limit` steps.
+        """
+        end = Monotonic(self.now + seconds)
+        for _ in range(limit):
+            at = self.next_at
+            if at is None or at > end:
+                self.now = end
+                return
+            self.step()
+        raise RuntimeError(f"still busy after {limit} steps: {self!r}")
+
+    # --- the wire ---
+
+    def later(self, device: Device, deliver: Any, fail: Any = None) -> None:
+        """After the latency of the link: `deliver` if it is up then, else `fail`."""
+        def arrive() -> None:
+            if device.link.up:
+                deliver()
+            elif fail is not None:
+                fail()
+
+        self.queue.put(self.now + device.link.latency, arrive)
+
+    def to_server(self, device: Device, end: server.ServerConnection | None, data: str) -> None:
+        """A frame on its way to the server's end that was there when it was sent."""
+        def arrive() -> None:
+            if device.server is end and end is not None and not device.link.eats("server"):
+                self.feed_server(device, end, server.Received(data, self.wall))
+
+        self.later(device, arrive)
+
+    def to_client(self, device: Device, end: server.ServerConnection, stimulus: Any) -> None:
+        """Something on its way to the client, from one particular server's end."""
+        gen = device.gen
+
+        def arrive() -> None:
+            if device.gen == gen and (device.server is end or isinstance(stimulus, client.Lost)):
+                if isinstance(stimulus, client.Lost) or not device.link.eats("client"):
+                    device.feed(stimulus)
+
+        self.later(device, arrive)
+
+    def closed_by_client(self, device: Device, end: server.ServerConnection | None, code: int) -> None:
+        """A close frame arrived at the server."""
+        if end is not None and device.server is end:
+            device.hang_up(code)
+
+    # --- the server ---
+
+    def open(self, device: Device, gen: int) -> None:
+        """A request for a socket arrives."""
+        device.hang_up(1006)
+        device.gen = gen
+        device.server = server.ServerConnection(self.terms)
+        self.feed_server(device, device.server, server.Requested("v1", "header", Handle(f"{device.name}:{gen}")))
+
+    def feed_server(self, device: Device, end: server.ServerConnection, stimulus: server.ServerInput) -> None:
+        """One step of the server's end, and all that follows from it there."""
+        outputs = end.step(stimulus, self.now)
+        self.log.append(Event(self.now, f"{device.name}'s", stimulus, tuple(outputs)))
+        for output in outputs:
+            self.perform(device, end, output)
+
+    def perform(self, device: Device, end: server.ServerConnection, output: server.ServerOutput) -> None:
+        """Carry out what the server's end asks."""
+        gen = device.client.gen if device.server is end else device.gen
+        match output:
+            case server.Accept(subprotocol=subprotocol):
+                self.to_client(device, end, client.Opened(gen, subprotocol))
+            case server.Refuse(status=status, code=code):
+                device.server = None
+                self.later(device, lambda: device.feed(client.Refused(gen, status, code)))
+            case server.Transmit(data=data):
+                self.to_client(device, end, client.Received(gen, data))
+            case server.TransmitBinary(data=binary):
+                self.to_client(device, end, client.ReceivedBinary(gen, binary))
+            case server.CloseTransport(code=code, reason=reason):
+                self.to_client(device, end, client.Lost(gen, code, reason))
+                self.later(device, lambda: self.closed_by_client(device, end, code))
+            case server.AbortTransport():
+                self.to_client(device, end, client.Lost(gen, 1006))
+                device.hang_up(1006)
+            case server.Leave() | server.Ignored():
+                pass
+            case _:
+                self.feed_server(device, end, self.ask_store(device, output)) if self.answers(output) else None
+
+    @staticmethod
+    def answers(output: server.ServerOutput) -> bool:
+        """Whether the server's end waits for an answer."""
+        return not isinstance(output, server.StoreAck)
+
+    def ask_store(self, device: Device, output: Any) -> server.ServerInput:
+        """What the store and the token service say."""
+        match output:
+            case server.VerifyToken(handle=handle):
+                return self.verdict(handle)
+            case server.Join(device=asked, cursor=cursor):
+                name = "" if asked is None else asked.name
+                last_mid = self.store.join(device.replica.device, name, cursor, self.wall)
+                return server.Joined(self.store.account, last_mid, self.wall)
+            case server.RenewEpoch(seen=seen):
+                if self.store.account.epoch == seen:
+                    self.store.renew(Epoch(f"{seen}+"))
+                return server.Joined(self.store.account, self.store.last_mids.get(device.replica.device, 0), self.wall)
+            case server.ReadPage(after=after, limit=limit):
+                return server.PageRead(self.store.page(after, limit))
+            case server.ReadState(device=reader, with_deleted=with_deleted):
+                return server.StateRead(self.store.state(reader, with_deleted=with_deleted))
+            case server.ReadHead():
+                return server.HeadRead(self.store.account, self.wall)
+            case server.Apply(device=author, submission=submission):
+                return self.apply(author, submission)
+        raise AssertionError(output)
+
+    def verdict(self, handle: Handle) -> server.ServerInput:
+        """Every token holds for a day, unless `rejects` names its device and why it does not."""
+        why: Any = self.rejects.get(handle.partition(":")[0])
+        if why is not None:
+            return server.TokenRejected(handle, why)
+        return server.TokenAccepted(handle, UserId("anna"), SessionId("s"), Wall(self.wall + 86_400_000), self.wall)
+
+    def apply(self, author: DeviceId, submission: Any) -> server.ServerInput:
+        """Commit a mutation and publish what came of it."""
+        outcome = self.store.commit(author, submission, self.wall)
+        if outcome.change is not None:
+            self.publish(server.publication(outcome.change, outcome.record, self.store.limits))
+        if outcome.fault is not None:
+            return server.Declined(submission.mid, outcome.fault)
+        assert outcome.result is not None
+        return server.Answered(outcome.result)
+
+    def publish(self, change: server.Publish) -> None:
+        """To every end that has begun."""
+        for device in self.devices.values():
+            end = device.server
+            if end is not None and "Publish" in end.accepts:
+                self.queue.put(self.now, self._publishing(device, end, change))
+
+    def _publishing(self, device: Device, end: server.ServerConnection, change: server.Publish) -> Any:
+        return lambda: self.feed_server(device, end, change) if device.server is end else None
+
+    def drain(self) -> None:
+        """The server goes down."""
+        for device in self.devices.values():
+            if device.server is not None:
+                self.feed_server(device, device.server, server.Drain(len(self.devices)))
+
+    def show_presence(self) -> None:
+        """Tell every device which of them are online."""
+        online = frozenset(d.replica.device for d in self.devices.values() if d.server is not None)
+        devices = presence(self.store.devices.values(), online)
+        for device in self.devices.values():
+            if device.server is not None and "PresenceIs" in device.server.accepts:
+                self.feed_server(device, device.server, server.PresenceIs(devices))
+
+    def in_step(self) -> bool:
+        """Whether every device shows exactly what the server has, and nothing waits."""
+        truth = {key: msgspec.to_builtins(record) for key, record in self.store.records.items()}
+        return all(
+            {key: msgspec.to_builtins(record) for key, record in device.view.items()} == truth and not device.replica.entries
+            for device in self.devices.values()
+        )
+
+
+def utc_only(name: str) -> Any:
+    """A look-up that knows UTC only; give `protocol.zones.system_zones` for all."""
+    from datetime import UTC
+
+    return UTC if name == "UTC" else None
+
+
+def _deadline(end: Any) -> Monotonic | None:
+    return None if end.deadline is None else end.deadline.at
+
+
+def cursor_of(device: Device) -> Cursor | None:
+    """How far a device has read."""
+    return device.replica.cursor
+
+
+__all__ = ["START", "Device", "Edited", "Event", "Household"]

@@ -1,0 +1,58 @@
+"""The server's HTTP side for polls, over the store in memory."""
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from .. import _http, client
+from .._errors import Fault
+from .._messages import Mutate, Result
+from .._resume import resume
+from .._submission import read
+from .._types import DeviceId, Mid
+
+if TYPE_CHECKING:
+    from ._household import Device, Household
+
+
+def answer_poll(home: "Household", device: "Device", poll: client.Poll) -> None:
+    """Answer at once; a long poll with nothing to say answers emptily."""
+    url = urlsplit(poll.path)
+    query = {name: values[0] for name, values in parse_qs(url.query).items()}
+    author = DeviceId(query.get("device_id", device.name))
+    if url.path.endswith("/changes"):
+        body = _changes(home, author, query.get("since", ""))
+    elif url.path.endswith("/mutations"):
+        body = _mutations(home, author, (poll.body or "").encode())
+    else:
+        body = _http.snapshot_text(home.store.state(author, with_deleted=True), home.wall, home.wall)
+    home.later(device, lambda: device.feed(client.PollAnswered(poll.gen, body)))
+
+
+def _changes(home: "Household", author: DeviceId, since: str) -> str:
+    cursor = _http.read_cursor(since)
+    assert not isinstance(cursor, Fault)
+    account = home.store.account
+    after = resume(cursor, account, home.store.limits)
+    if isinstance(after, str):
+        return _http.sync_required_text(account, after, home.wall, home.wall)
+    rows = home.store.page(after, home.store.limits.resume_rows).rows
+    return _http.changes_text(account, home.store.last_mids.get(author, Mid(0)), rows, home.wall, home.wall)
+
+
+def _mutations(home: "Household", author: DeviceId, body: bytes) -> str:
+    batch = _http.read_batch(body, home.store.limits)
+    assert not isinstance(batch, Fault)
+    results: list[Result] = []
+    error = _take(home, author, batch, results)
+    return _http.results_text(home.store.account.epoch, results, error, home.wall, home.wall)
+
+
+def _take(
+    home: "Household", author: DeviceId, batch: tuple[Mutate, ...], results: list[Result]
+) -> tuple[Fault, Mid] | None:
+    for mutate in batch:
+        answer = home.apply(author, read(mutate))
+        if not hasattr(answer, "result"):
+            return answer.fault, mutate.mid  # type: ignore[union-attr]  # the only other answer of `apply`
+        results.append(answer.result)
+    return None
