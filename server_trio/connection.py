@@ -140,7 +140,7 @@ class Opening:
             return None, b""
         if self._http is not None and (handler := self._handed_over()) is not None:
             outbound.unwatch()
-            return handler, self._http.take_early()
+            return handler, self._http.early
         if not self._peer_ended:
             outbound.finish()
             await outbound.drop_input()

@@ -100,6 +100,7 @@ class Http1(H11Protocol):
         application = cast(Any, carrier.app)
         super().__init__(application, config, context, group, ConnectionState({}), tls, client, server, carrier.tell)
         self.carrier = carrier
+        self.early = b""  # what came behind the upgrade request: an impatient but honest client's first frame
 
     async def spawn_app(self, app: object, config: Config, scope: Scope, send: Callable[..., Awaitable[None]]) -> Put:
         """Hypercorn's way to start an application: what it returns is fed with the request, and runs it at its end."""
@@ -114,16 +115,13 @@ class Http1(H11Protocol):
 
     def dissolve(self) -> None:
         """Cut the reference cycles, so that all of this is freed at the hand-over and not at some later collection."""
+        if isinstance(self.stream, Upgrade):
+            self.stream.scope["state"].pop(
+                UPGRADE_KEY, None
+            )  # a scope that the application keeps must not keep all of this
         self.stream = None
         parts = cast(Any, self)
         parts.task_group = parts.send = parts.carrier = parts.connection = None
-
-    def take_early(self) -> bytes:
-        """What came behind the upgrade request: an impatient but honest client may send its first frame there."""
-        connection = self.connection
-        early = bytes(connection.buffer) if isinstance(connection, H11WSConnection) else b""
-        self.mute()
-        return early
 
     async def refuse(self, status: int) -> None:
         """Answer with `status` and no body, and end the connection."""
@@ -149,13 +147,22 @@ class Http1(H11Protocol):
             # With no offer to see, Hypercorn cannot agree to permessage-deflate (it has no setting for that).
             headers = [field for field in headers if field[0] != b"sec-websocket-extensions"]
         stream = self.stream = self._new_stream(Upgrade if websocket else Exchange)
-        state = ConnectionState({**self.carrier.state, UPGRADE_KEY: stream})
+        state = ConnectionState({**self.carrier.state, UPGRADE_KEY: stream} if websocket else self.carrier.state)
         method = request.method.decode("ascii").upper()
         version = request.http_version.decode()
         await stream.handle(Request(STREAM_ID, headers, version, method, target, state))
-        if isinstance(stream, Upgrade) and stream.handler is None:
-            # Rejected, failed, or returned without a hand-over: a refused handshake does not go back to HTTP.
-            await self.send(Closed())
+        if isinstance(stream, Upgrade):
+            if stream.handler is None:
+                # Rejected, failed, or returned without a hand-over: a refused handshake does not go back to HTTP.
+                await self.send(Closed())
+            else:
+                self._keep_early()
+
+    def _keep_early(self) -> None:
+        """Before Hypercorn's loop gives it to a stream that is closed for it."""
+        if isinstance(self.connection, H11WSConnection):
+            self.early = bytes(self.connection.buffer)
+        self.mute()
 
     def _new_stream(self, kind: type[Upgrade | Exchange]) -> Upgrade | Exchange:
         stream = kind(
@@ -261,6 +268,8 @@ class Call:
             self._carrier.failed(failures)
         # Hypercorn's word for "the application has ended": it answers 500 if there was no answer.
         await self._send(None)
+        # The stream refers to this call and this call to the stream: a cycle for each request, if it were left.
+        self._send = _nobody
 
     async def _receive(self) -> object:
         event, self._event = self._event, None
@@ -268,6 +277,10 @@ class Call:
             # The request was given whole. That the peer left shows when something is written to it.
             await trio.sleep_forever()
         return event
+
+
+async def _nobody(message: object) -> None:
+    """Take the words for a stream whose application has ended."""
 
 
 def _origin_form(target: bytes) -> bytes | None:

@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import quart.wrappers.base
 import trio
-from quart.asgi import ASGIHTTPConnection
 from quart.utils import encode_headers
 from quart.wrappers import Response
 from quart.wrappers.response import DataBody
-from quart_trio.asgi import TrioASGIWebsocketConnection
+from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 
 Receive = Callable[[], Awaitable[Any]]
@@ -32,7 +31,7 @@ class _NeverRaised(Exception):
 _Disconnected: Final[type[Exception]] = getattr(quart.wrappers.base, "ClientDisconnectedError", _NeverRaised)
 
 
-class DirectHTTPConnection(ASGIHTTPConnection):
+class DirectHTTPConnection(TrioASGIHTTPConnection):
     """One HTTP request, handled in the task that calls; its body is there before the handler begins."""
 
     async def __call__(self, receive: Receive, send: Send) -> None:

@@ -20,6 +20,7 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGISendEvent
 from hypercorn.utils import LifespanFailureError
 
 from .connection import Service, converse
@@ -168,24 +169,23 @@ class Listener:
             LifespanFailureError: The application did not start.
             OSError: The address cannot be bound.
         """
-        lifespan = Lifespan(ASGIWrapper(self._service.app), self._service.config, self._service.state)
-        served = False
+        lifespan = _Lifespan(ASGIWrapper(self._service.app), self._service.config, self._service.state)
+        doors = await self._doors()
         try:
             async with trio.open_nursery() as household:
                 household.start_soon(lifespan.handle_lifespan)
                 await lifespan.wait_for_startup()
-                await self._serve(stop, task_status)
-                served = True
+                await self._serve(doors, stop, task_status)
                 await lifespan.wait_for_shutdown()
                 # Shutdown is answered: background tasks that go on have no right to hold the process.
                 household.cancel_scope.cancel()
         except* LifespanFailureError as failures:
-            if not served:
-                raise _first(failures) from None
-            _LOG.error("the application failed while it shut down: %s", _described(failures))
+            raise _leaves(failures)[0] from None
+        finally:
+            for door in doors:
+                door.close()
 
-    async def _serve(self, stop: trio.Event, task_status: trio.TaskStatus[int]) -> None:
-        doors = [Door(inner, self._service.upkeep, self.settings.ssl_context) for inner in await self._bound()]
+    async def _serve(self, doors: list[Door], stop: trio.Event, task_status: trio.TaskStatus[int]) -> None:
         async with trio.open_nursery() as connections:
             self._service.upkeep.nursery = connections
             connections.start_soon(self._sweep)
@@ -197,11 +197,16 @@ class Listener:
             await self._drain()
             connections.cancel_scope.cancel()
 
-    async def _bound(self) -> list[trio.SocketListener]:
-        if self.settings.ssl_context is not None:
+    async def _doors(self) -> list[Door]:
+        """Bind. Before the application starts: an address in use should cost no start, and early clients wait in the backlog."""
+        context = self.settings.ssl_context
+        if context is not None:
             # A browser on TLS would otherwise ask for HTTP/2.
-            self.settings.ssl_context.set_alpn_protocols(["http/1.1"])
-        return await trio.open_tcp_listeners(self.settings.port, host=self.settings.host, backlog=self.settings.backlog)
+            context.set_alpn_protocols(["http/1.1"])
+        bound = await trio.open_tcp_listeners(
+            self.settings.port, host=self.settings.host, backlog=self.settings.backlog
+        )
+        return [Door(inner, self._service.upkeep, context) for inner in bound]
 
     async def _serve_one(self, outbound: Outbound) -> None:
         address = _address_key(outbound.socket)
@@ -260,6 +265,18 @@ class Listener:
                 await self._empty.wait()
 
 
+class _Lifespan(Lifespan):
+    """Hypercorn's, except that a failure while the application ends is said and does not change how the server ends."""
+
+    async def asgi_send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "lifespan.shutdown.failed":
+            # Its words may hold anything; the application has them.
+            _LOG.error("the application failed while it shut down; its own log says how")
+            self.shutdown.set()
+        else:
+            await super().asgi_send(message)
+
+
 class Door(trio.abc.Listener[Outbound]):
     """A listening socket whose connections come as `Outbound`s, with no Trio stream left behind."""
 
@@ -287,7 +304,12 @@ class Door(trio.abc.Listener[Outbound]):
 
     async def aclose(self) -> None:
         """Stop listening."""
-        await self._inner.aclose()
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Stop listening, at once."""
+        self._inner.socket.close()
 
 
 async def serve(
@@ -324,10 +346,6 @@ def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
     return [error]
-
-
-def _first(error: BaseException) -> BaseException:
-    return _leaves(error)[0]
 
 
 def _described(error: BaseException) -> str:
