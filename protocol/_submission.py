@@ -21,7 +21,7 @@ _COMMANDS = tuple(str(made.__struct_config__.tag) for made in (Start, Pause, Res
 _SORTED = msgspec.json.Encoder(order="sorted").encode
 
 # A validation error names its field in the path, or, for a field that is missing, in the sentence.
-_PATH = re.compile(r"`\$\.([a-z_]+)")
+_PATH = re.compile(r" - at `\$\.([a-z_]+).*")
 _NAMED = re.compile(r"`([a-z_]+)`")
 
 
@@ -60,10 +60,13 @@ def _read_edit(epoch: Epoch | None, asked: dict[str, Any]) -> Edit | Fault:
     try:
         edit: Edit = convert(asked, Edit)
     except (msgspec.ValidationError, RecursionError) as error:
-        return Fault("invalid", f"`{op}`: {error}.", field=_field(str(error)))
+        return _explain(str(op), str(error))
     return edit
 
 
-def _field(sentence: str) -> str | None:
-    found = _PATH.search(sentence) or _NAMED.search(sentence)
-    return found.group(1) if found else None
+def _explain(op: str, sentence: str) -> Fault:
+    wrong = _PATH.search(sentence)
+    if wrong:
+        return Fault("invalid", f"`{wrong[1]}` of `{op}`: {sentence[: wrong.start()]}.", field=wrong[1])
+    named = _NAMED.search(sentence)
+    return Fault("invalid", f"`{op}`: {sentence}.", field=named[1] if named else None)
