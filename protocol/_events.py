@@ -1,4 +1,4 @@
-"""A row of the log as text, for all receivers of one profile at once (docs/protocol.md#event-identical)."""
+"""A row of the log as text, for all receivers of one profile at once (docs/protocol.md#msg-identical)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
