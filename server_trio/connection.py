@@ -107,7 +107,18 @@ async def _open(outbound: Outbound, service: Service, *, tls: bool) -> tuple[Soc
 class Opening:
     """A connection as long as it speaks HTTP."""
 
-    __slots__ = ("_answering", "_ended", "_http", "_outbound", "_peer_ended", "_pending", "_service", "_tls", "idle")
+    __slots__ = (
+        "_answering",
+        "_answers",
+        "_ended",
+        "_http",
+        "_outbound",
+        "_peer_ended",
+        "_pending",
+        "_service",
+        "_tls",
+        "idle",
+    )
 
     def __init__(self, outbound: Outbound, service: Service, *, tls: bool) -> None:
         self._outbound = outbound
@@ -118,6 +129,7 @@ class Opening:
         self._ended = False
         self._peer_ended = False
         self._answering = False
+        self._answers = 0  # since the last read
         self.idle = True
 
     def __repr__(self) -> str:
@@ -184,6 +196,7 @@ class Opening:
             # The whole request has this long. Not moved by its later bytes, or a slow drip would live for ever.
             self.idle = False
             self._outbound.watch(self._service.opening_timeout)
+        self._answers = 0
         await self._http.handle(RawData(data))
         await self.flush()
 
@@ -227,11 +240,21 @@ class Opening:
             if self._http is not None:
                 self._http.mute()
             await self.flush()
-        elif isinstance(event, Updated) and event.idle:
-            self._answering = False
-            await self.flush()
-            self.idle = True
-            self._outbound.watch(self._service.keep_alive)
+        elif isinstance(event, Updated):
+            self.idle = event.idle
+            if event.idle:
+                await self._answered()
+
+    async def _answered(self) -> None:
+        self._answering = False
+        await self.flush()
+        if self._outbound.over:
+            return
+        self._outbound.watch(self._service.keep_alive)
+        self._answers += 1
+        if self._answers > 1:
+            # Pipelined: some hundred requests fit into one read, and neighbours should not wait for them all.
+            await trio.lowlevel.checkpoint()
 
     async def flush(self) -> None:
         """Write what Hypercorn gave so far."""

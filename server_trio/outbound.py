@@ -177,9 +177,11 @@ class Outbound(trio.abc.AsyncResource):
         rest = rest[self._attempt([rest]) :]
         with contextlib.suppress(trio.ClosedResourceError):
             while rest and not self.over:
+                self.waiting = len(rest)  # so that an abort resets
                 self.watch(self._upkeep.progress_timeout)
                 await trio.lowlevel.wait_writable(self.socket)
                 rest = rest[self._attempt([rest]) :]
+        self.waiting = 0
 
     def leftover(self) -> bytes:
         """What came in one segment with the end of the TLS handshake, and will not make the socket readable again."""

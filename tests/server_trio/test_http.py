@@ -35,6 +35,24 @@ async def test_requests_one_after_another_and_pipelined_use_one_connection() -> 
         assert running.listener.statistics().accepted == 1
 
 
+async def test_pipelined_requests_let_neighbours_run_between_them() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with listening(mirror) as running, trio.open_nursery() as nursery:
+        peer = await running.connect(get() * 100)
+        nursery.start_soon(count)
+        for _ in range(100):
+            await peer.answer()
+        assert turns > 50
+        nursery.cancel_scope.cancel()
+
+
 async def test_head_and_body_leave_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[bytes] = []
     async with listening(mirror) as running:

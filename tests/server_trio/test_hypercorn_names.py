@@ -52,10 +52,10 @@ class Told:
         return put
 
 
-def protocol(told: Told) -> H11Protocol:
+def protocol(told: Told, kind: type[H11Protocol] = H11Protocol) -> H11Protocol:
     group: Any = told
     app: Any = None
-    return H11Protocol(app, Config(), WorkerContext(None), group, ConnectionState({}), False, None, None, told.tell)
+    return kind(app, Config(), WorkerContext(None), group, ConnectionState({}), False, None, None, told.tell)
 
 
 GET = b"GET /path?query HTTP/1.1\r\nHost: localhost\r\n"
@@ -150,41 +150,38 @@ async def test_an_application_that_ends_without_an_answer_is_a_500() -> None:
     assert told.events[-1] == Closed()
 
 
+class EarlyStream(WSStream):
+    """A handshake that takes what came behind its request, as ours does."""
+
+    protocol: H11Protocol
+    early = b""
+
+    async def handle(self, event: Any) -> None:
+        connection = self.protocol.connection
+        if isinstance(event, Request) and isinstance(connection, H11WSConnection):
+            self.early = bytes(connection.buffer)
+            connection.buffer = bytearray()
+        await super().handle(event)
+
+
+class EarlyProtocol(H11Protocol):
+    async def _create_stream(self, request: h11.Request) -> None:
+        assert isinstance(self.connection, h11.Connection)
+        self.connection = H11WSConnection(self.connection)
+        kind: Any = EarlyStream
+        stream: Any = kind(*(getattr(self, name) for name in STREAM_PARAMETERS[:-2]), self.stream_send, STREAM_ID)
+        stream.protocol = self
+        self.stream = stream
+        headers = list(request.headers)
+        await stream.handle(Request(STREAM_ID, headers, "1.1", "GET", request.target, ConnectionState({"key": 1})))
+
+
 async def test_a_handshake_keeps_early_bytes_and_falls_silent_when_marked_closed() -> None:
     told = Told()
-    http = protocol(told)
-    streams: list[Any] = []
-
-    class Stream(WSStream):
-        async def handle(self, event: Any) -> None:
-            streams.append(self)
-            if isinstance(event, Request):
-                assert isinstance(http.connection, H11WSConnection)
-                assert http.connection.buffer == b"early"
-                http.connection.buffer = bytearray()
-                await super().handle(event)
-
-    async def create(request: h11.Request) -> None:
-        assert isinstance(http.connection, h11.Connection)
-        http.connection = H11WSConnection(http.connection)
-        made = Stream(
-            http.app,
-            http.config,
-            http.context,
-            http.task_group,
-            http.ssl,
-            http.client,
-            http.server,
-            http.stream_send,
-            STREAM_ID,
-        )
-        http.stream = made
-        headers = list(request.headers)
-        await made.handle(Request(STREAM_ID, headers, "1.1", "GET", request.target, ConnectionState({"key": 1})))
-
-    http._create_stream = create  # type: ignore[method-assign] # the place where ours stands
+    http = protocol(told, EarlyProtocol)
     await http.handle(RawData(UPGRADE + b"early"))
-    stream = streams[0]
+    stream: Any = http.stream
+    assert stream.early == b"early"
     assert told.scope["state"] == {"key": 1}
     assert told.scope["subprotocols"] == []
     assert stream.state == ASGIWebsocketState.HANDSHAKE
