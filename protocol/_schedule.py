@@ -5,7 +5,7 @@ occurrence, never an exception.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from ._records import Alarm
@@ -61,23 +61,17 @@ def dues(alarm: Alarm, after: int, upto: int, zones: Zones) -> tuple[int, ...]:
 
     Costs one look at each day between the two, so callers keep them a few weeks apart.
     """
-    zone, clock = zones(alarm.tz), time_of_day(alarm.time)
-    if zone is None or clock is None:
-        return ()
-    found = {_instant(day, clock, zone) for day in _days(alarm, after, upto, zone)}
-    return tuple(sorted(due for due in found if after < due <= upto))
+    return tuple(dict.fromkeys(_dues(alarm, after, upto, zones)))
 
 
 def next_due(alarm: Alarm, after: Wall, zones: Zones) -> int | None:
     """The first due instant of the definition strictly after `after`; ignores what `dues` ignores."""
-    found = dues(alarm, after, after + _WEEK_MS if alarm.days else _LAST_MS, zones)
-    return found[0] if found else None
+    return next(_dues(alarm, after, after + _WEEK_MS if alarm.days else _LAST_MS, zones), None)
 
 
 def previous_due(alarm: Alarm, upto: Wall, zones: Zones) -> int | None:
     """The last due instant of the definition at or before `upto`; ignores what `dues` ignores."""
-    found = dues(alarm, upto - _WEEK_MS if alarm.days else _FIRST_MS, upto, zones)
-    return found[-1] if found else None
+    return max(_dues(alarm, upto - _WEEK_MS if alarm.days else _FIRST_MS, upto, zones), default=None)
 
 
 def once_date(time: str, tz: str, after: Wall, zones: Zones) -> str | None:
@@ -87,8 +81,20 @@ def once_date(time: str, tz: str, after: Wall, zones: Zones) -> str | None:
         return None
     today = _local_day(after, zone)
     # Two days ahead: in a zone that turns its clocks back over midnight, tomorrow's first 00:00 may be past.
-    ahead = (today + days * _DAY for days in range(-1, 3))
+    ahead = (today + days * _DAY for days in range(3))
     return next((day.isoformat() for day in ahead if _instant(day, clock, zone) > after), None)
+
+
+def _dues(alarm: Alarm, after: int, upto: int, zones: Zones) -> Iterator[int]:
+    """As `dues`, found while they are asked for; twice the same where a zone left out a whole day."""
+    zone, clock = zones(alarm.tz), time_of_day(alarm.time)
+    if zone is None or clock is None:
+        return
+    # Later days never come earlier: no zone moved its clocks forward by more than a day.
+    for day in _days(alarm, after, upto, zone):
+        due = _instant(day, clock, zone)
+        if after < due <= upto:
+            yield due
 
 
 def _days(alarm: Alarm, after: int, upto: int, zone: tzinfo) -> Iterable[date]:

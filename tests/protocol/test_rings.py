@@ -37,12 +37,13 @@ SEVEN = ms("2026-01-07T07:00")
 
 def daily(**fields: Any) -> Alarm:
     """An alarm at 07:00 UTC every day that rings for 10 minutes and snoozes for 5, made long ago."""
-    return Alarm(**({"id": "a", "time": "07:00", "days": DAYS, "ring_s": 600, "snooze_s": 300} | fields))
+    made: dict[str, Any] = {"id": "a", "time": "07:00", "days": DAYS, "ring_s": 600, "snooze_s": 300}
+    return Alarm(**(made | fields))
 
 
 def running(ends_at: int = SEVEN, **fields: Any) -> Timer:
-    made = {"id": "t", "duration_ms": MINUTE, "phase": "running", "run": "r1", "ends_at": ends_at, "ring_s": 600}
-    return Timer(**(made | {"snooze_s": 300} | fields))
+    made: dict[str, Any] = {"id": "t", "duration_ms": MINUTE, "phase": "running", "run": "r1", "ends_at": ends_at}
+    return Timer(**(made | {"ring_s": 600, "snooze_s": 300} | fields))
 
 
 def edited(at: int) -> dict[str, Stamp]:
@@ -416,6 +417,13 @@ def test_the_next_ring_is_the_earliest_of_snooze_repeat_and_definition() -> None
         SEVEN + 3 * HOUR + 15 * MINUTE,
         SEVEN + DAY,
     ]
+
+
+def test_of_two_rings_that_begin_together_the_one_that_stop_takes_is_next() -> None:
+    alarm = daily(acked=SEVEN - 2 * DAY, snooze=Snoozed(SEVEN - DAY, 1, SEVEN))
+
+    assert coming(alarm, SEVEN - MINUTE) == ring(SEVEN)
+    assert rings_at(alarm, SEVEN) == [SEVEN, SEVEN - DAY]
 
 
 def test_a_once_alarm_that_rang_has_no_next_ring() -> None:

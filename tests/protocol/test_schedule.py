@@ -63,10 +63,24 @@ def test_a_weekday_that_a_zone_skipped_whole_is_due_when_its_clocks_would_have_s
     every_day = alarm("07:00", "Pacific/Apia", DAYS)
 
     assert next_due(friday, ms("2011-12-30T09:00"), system_zones) == ms("2011-12-30T17:00")
+    # By noon UTC it is Saturday there already.
+    assert next_due(friday, ms("2011-12-30T12:00"), system_zones) == ms("2011-12-30T17:00")
     assert dues(every_day, ms("2011-12-29T18:00"), ms("2011-12-31T18:00"), system_zones) == (
         ms("2011-12-30T17:00"),
         ms("2011-12-31T17:00"),
     )
+
+
+def test_the_date_of_a_once_alarm_is_one_that_its_zone_has() -> None:
+    assert once_date("07:00", "Pacific/Apia", ms("2011-12-30T12:00"), system_zones) == "2011-12-31"
+
+
+def test_a_weekly_alarm_is_found_across_the_week_that_is_an_hour_longer() -> None:
+    sunday = alarm("07:00", "America/New_York", ("su",))
+    before, after = ms("2026-10-25T11:00"), ms("2026-11-01T12:00")
+
+    assert next_due(sunday, before, system_zones) == after
+    assert previous_due(sunday, Wall(after - 1), system_zones) == before
 
 
 def test_midnight_that_a_zone_repeats_is_due_before_clocks_go_back_to_yesterday() -> None:
