@@ -39,13 +39,15 @@ def read_cursor(text: str) -> Cursor | Fault | None:
 
 
 def read_batch(body: bytes, limits: Limits) -> tuple[Mutate, ...] | Fault:
-    """The `mutations` of a POST; each is read on its own, so a wrong one harms no other."""
+    """The `mutations` of a POST; each with a readable `mid` is judged on its own, so a wrong one harms no other."""
     try:
         batch = _BATCH.decode(body)
     except (msgspec.MsgspecError, RecursionError) as error:
         return read_fault(error)
     if len(batch.mutations) > limits.batch:
         return Fault("limit", f"At most {limits.batch} mutations in one request.", field="mutations")
+    if not all(1 <= mutate.mid < 1 << 53 for mutate in batch.mutations):
+        return Fault("bad_message", "`mid` counts from 1.", field="mutations")
     return tuple(batch.mutations)
 
 
@@ -90,10 +92,18 @@ def results_text(epoch: Epoch, results: Iterable[Result], error: tuple[Fault, Mi
     return _ENCODE(answer).decode()
 
 
-def fault_text(fault: Fault, epoch: Epoch | None = None) -> str:
-    """The body of a refusal: `{"error": {code, message, field?, …}}`, with the epoch where one is known."""
+def fault_text(fault: Fault, epoch: Epoch | None = None, clock: tuple[Wall, Wall] | None = None) -> str:
+    """The body of a refusal: `{"error": {code, message, field?, …}}`, with the epoch where one is known.
+
+    `clock` is `t1, t2`, which every answer to a v1 request carries (docs/protocol.md#http-clock).
+    """
     facts = {name: value for name, value in msgspec.structs.asdict(fault).items() if value is not None}
-    return _ENCODE({"error": facts} if epoch is None else {"epoch": epoch, "error": facts}).decode()
+    answer: dict[str, object] = {"error": facts}
+    if epoch is not None:
+        answer["epoch"] = epoch
+    if clock is not None:
+        answer["t1"], answer["t2"] = clock
+    return _ENCODE(answer).decode()
 
 
 HTTP_STATUS: dict[str, int] = {

@@ -128,10 +128,10 @@ class Connection(Generic[M, Out]):
         """Fire what is due, one timer at a time: each may change what the next one means."""
         machine, outputs = self._machine, list[Out]()
         while (timer := machine.timers.due(now)) is not None:
-            before = machine
             machine, more = self._take(machine, timer, Tick(), now)
             outputs += more
-            assert machine.timers is not before.timers, f"{timer.name} must be cleared or moved by its rule"
+            # Another timers object is not enough: one that is still due would fire for ever.
+            assert not machine.timers.is_due(timer, now), f"{timer.name} must be cleared or moved by its rule"
         return machine, outputs
 
     @property

@@ -62,9 +62,15 @@ class Roster(Struct, frozen=True):
             verdicts += (Verdict(silent.key, 4104, f"at most {sockets} connections"),)
             if silent is newcomer:
                 return self, verdicts[-1:]
-            members = tuple(member for member in members if member is not silent)
+            # One who must leave may come back soon: it is shown as offline no earlier than one who left by itself.
+            return self.leave(silent.key, newcomer.heard)._admit(newcomer), verdicts
+        return self._admit(newcomer), verdicts
+
+    def _admit(self, newcomer: Member) -> "Roster":
+        rival = self._rival(newcomer)
+        members = tuple(member for member in self.members if member is not rival)
         left = tuple(entry for entry in self.left if entry[0] != newcomer.device)
-        return Roster((*members, newcomer), left), verdicts
+        return Roster((*members, newcomer), left)
 
     def _rival(self, newcomer: Member) -> Member | None:
         if newcomer.device is None:

@@ -15,6 +15,8 @@ class ServerTimer(Enum):
     """when the peer has brought no acceptable token in time"""
     HELLO_DUE = "hello"
     """when the peer has a token in force but has not said hello in time"""
+    JOIN_DUE = "join"
+    """when the store has not taken the connection in in time"""
     HEARTBEAT_DUE = "heartbeat"
     """when a heartbeat round begins"""
     LIVENESS_DUE = "liveness"
@@ -95,6 +97,10 @@ class Timers(Struct, Generic[T], frozen=True):
 
     def __contains__(self, timer: T) -> bool:
         return any(entry[1] is timer for entry in self.pending)
+
+    def is_due(self, timer: T, now: float) -> bool:
+        """Whether this one is set for `now` or earlier."""
+        return any(entry[1] is timer and entry[0] <= now for entry in self.pending)
 
     def due(self, now: float) -> T | None:
         """The earliest timer that is due, None if none is."""

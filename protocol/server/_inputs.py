@@ -149,10 +149,11 @@ class Publish(Value, frozen=True):
 
 
 class Resync(Value, frozen=True):
-    """The log has a new epoch, or somebody asks all clients of the user to start afresh."""
+    """The log has a new epoch, or somebody asks all clients of the user to start afresh (`asked`)."""
 
     epoch: Epoch
     rev: Rev
+    reason: Literal["epoch", "asked"] = "epoch"
 
 
 class PresenceIs(Value, frozen=True):

@@ -9,7 +9,7 @@ from .._messages import Error, Goodbye, Presence
 from .._settings import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
 from .._timers import ServerTimer, Timers
 from .._types import Monotonic, Value, Wall
-from ._meter import Meter
+from ._meter import Meter, full
 from ._outputs import CloseTransport, Ignored, Leave, ServerOutput, Transmit
 from ._states import AwaitAuth, AwaitHello, Behind, ClassicLive, Draining, Joining, Live, ServerState, Verifying
 
@@ -44,7 +44,7 @@ class ServerMachine(Struct, frozen=True):
     terms: Terms
     meter: Meter | None = None
     beats: int = 0
-    presence_after: Monotonic = Monotonic(0.0)
+    presence_after: Monotonic = Monotonic(float("-inf"))
     presence: Presence | None = None
     unknown: int = 0
     burst: int = 0
@@ -78,7 +78,20 @@ def at(now: Monotonic, ms: float) -> Monotonic:
 
 def token_due(m: ServerMachine, expires_at: Wall, wall: Wall, now: Monotonic) -> Monotonic:
     """When a token that expires at `expires_at` stops holding, leeway included (docs/protocol.md#auth-expiry)."""
-    return at(now, expires_at - wall + m.terms.timing.leeway_ms)
+    return at(now, max(0, expires_at - wall + m.terms.timing.leeway_ms))
+
+
+def metered(m: ServerMachine, now: Monotonic, ref: int | None = None) -> tuple[ServerMachine, Step | None]:
+    """Count one message of the client; a step in place of None when it is one too many (docs/protocol.md#limit-rate)."""
+    meter, verdict = (m.meter or full(now, m.terms.limits)).spend(now, m.terms.limits)
+    m = replace(m, meter=meter)
+    if verdict == "fine":
+        return m, None
+    if verdict == "abuse":
+        return m, close(m, now, 4102, "far too many messages")
+    wait = meter.wait_ms(m.terms.limits)
+    sentence = f"Too many messages; the next is welcome in {wait} ms."
+    return m, (m, [error(Fault("rate_limited", sentence, retryable=True, retry_after_ms=wait), ref)])
 
 
 def ignore(m: ServerMachine, reason: str) -> Step:

@@ -1,5 +1,6 @@
 """How much a client may say: a token bucket, and a second one four times as large that ends the session."""
 
+from math import ceil
 from typing import Literal
 
 from msgspec import Struct
@@ -10,6 +11,9 @@ from .._types import Monotonic
 
 ABUSE = 4
 """Above this many times the allowed rate the session ends with 4102 (docs/protocol.md#limit-rate)."""
+
+_ROUNDING = 1e-6
+"""Who waited exactly as long as it was told must not be refused for the last bit of a float."""
 
 
 class Meter(Struct, frozen=True):
@@ -26,13 +30,13 @@ class Meter(Struct, frozen=True):
         hard = min(float(ABUSE * limits.burst), self.hard + ABUSE * gained) - 1
         if hard < 0:
             return Meter(soft, hard, now), "abuse"
-        if soft < 1:
+        if soft < 1 - _ROUNDING:
             return Meter(soft, hard, now), "over"
         return Meter(soft - 1, hard, now), "fine"
 
     def wait_ms(self, limits: Limits) -> int:
         """How long until one more message is allowed."""
-        return max(1, round((1 - self.soft) * 60_000 / limits.messages_per_minute))
+        return max(1, ceil((1 - self.soft) * 60_000 / limits.messages_per_minute))
 
 
 def full(now: Monotonic, limits: Limits) -> Meter:

@@ -15,7 +15,6 @@ from ._inputs import Requested, Via
 
 SUBPROTOCOL = "tocsin.v1"
 BEARER_ITEM = "tocsin.bearer."
-HIDDEN = "(token)"
 
 
 def read_request(
@@ -64,7 +63,8 @@ def _unwrap(item: str) -> str:
 def hide_token(text: str, hide: Callable[[str], Handle]) -> str:
     """A client's message with the value of its top-level `token` replaced by a handle; other text is returned as it is.
 
-    Only `hello` and `auth` carry tokens; whatever else has such a field loses it too.
+    Only `hello` and `auth` carry tokens; whatever else has such a field loses it too. The text stays as long as it was,
+    padded with spaces, so that the limits of the core judge what was sent (docs/protocol.md#limit-frame).
     """
     if '"token"' not in text and "\\u" not in text:
         return text
@@ -72,7 +72,10 @@ def hide_token(text: str, hide: Callable[[str], Handle]) -> str:
         message = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         # Not JSON, so the core will refuse it unread; but a half token must not reach a trace.
-        return '{"type":"","token":' if '"token"' in text else text
-    if not isinstance(message, dict) or not isinstance(message.get("token"), str):
+        return '{"type":"","token":'
+    if not isinstance(message, dict) or message.get("token") is None:
         return text
-    return msgspec.json.encode({**message, "token": hide(message["token"])}).decode()
+    token = message["token"]
+    # What is no string is no token of ours, but may hold one; null is as wrong, and says nothing.
+    hidden = msgspec.json.encode({**message, "token": hide(token) if isinstance(token, str) else None})
+    return hidden.ljust(len(text.encode())).decode()

@@ -4,13 +4,12 @@ from msgspec.structs import replace
 
 from .._errors import Fault
 from .._framing import Unknown, decode_client, encode
-from .._messages import Bye, Ping, Pong, Subscribe, Subscribed, SyncRequired, Unsubscribe, Unsubscribed
+from .._messages import Bye, Ping, Pong, Subscribe, Subscribed, SyncReason, SyncRequired, Unsubscribe, Unsubscribed
 from .._types import Epoch, Kind, Monotonic, Rev
 from ._inputs import Drained, HeadRead, Publish, Received, ReceivedBinary, Resync
-from ._machine import ServerMachine, Step, close, error, go, ignore
-from ._meter import full
+from ._machine import ServerMachine, Step, close, error, go, ignore, metered
 from ._outputs import Ignored, Transmit
-from ._rules_stream import beat, relieved
+from ._rules_stream import beat, frame_bytes, relieved
 from ._states import ClassicLive
 
 
@@ -24,6 +23,9 @@ def publish(m: ServerMachine, i: Publish, _: Monotonic) -> Step:
     s = m.state
     if i.rev <= s.rev:
         return ignore(m, f"rev {i.rev} was sent")
+    if i.rev > s.rev + 1:
+        # The log keeps no whole records, so what was not published to it cannot be told any more.
+        return _lost(m, s, "slow", s.epoch, i.rev)
     if s.topics is not None and TOPIC_OF[i.kind] not in s.topics:
         return go(m, replace(s, rev=i.rev)), []
     if s.blocked:
@@ -33,9 +35,9 @@ def publish(m: ServerMachine, i: Publish, _: Monotonic) -> Step:
 
 def _hold(m: ServerMachine, s: ClassicLive, i: Publish) -> ClassicLive:
     limits = m.terms.limits
-    size = s.held_bytes + len(i.classic)
-    if s.missed or len(s.held) >= limits.held_events or size > limits.held_bytes:
-        return replace(s, rev=i.rev, held=(), held_bytes=0, missed=True)
+    size = s.held_bytes + frame_bytes(i.classic)
+    if s.missed is not None or len(s.held) >= limits.held_events or size > limits.held_bytes:
+        return replace(s, rev=i.rev, held=(), held_bytes=0, missed=s.missed or "slow")
     return replace(s, rev=i.rev, held=(*s.held, i.classic), held_bytes=size)
 
 
@@ -44,24 +46,26 @@ def drained(m: ServerMachine, _: Drained, __: Monotonic) -> Step:
     assert isinstance(m.state, ClassicLive)
     s = m.state
     m = relieved(m, ClassicLive(s.login, s.epoch, s.rev, s.topics))
-    return m, [_required(s.epoch, s.rev)] if s.missed else [Transmit(text) for text in s.held]
+    if s.missed is not None:
+        return m, [_required(s.missed, s.epoch, s.rev)]
+    return m, [Transmit(text) for text in s.held]
 
 
-def _required(epoch: Epoch, rev: Rev) -> Transmit:
-    return Transmit(encode(SyncRequired(reason="slow", epoch=epoch, rev=rev)))
+def _required(reason: SyncReason, epoch: Epoch, rev: Rev) -> Transmit:
+    return Transmit(encode(SyncRequired(reason=reason, epoch=epoch, rev=rev)))
+
+
+def _lost(m: ServerMachine, s: ClassicLive, reason: SyncReason, epoch: Epoch, rev: Rev) -> Step:
+    """It must load everything again: it is told so now, or when it reads again."""
+    if s.blocked:
+        return go(m, replace(s, epoch=epoch, rev=rev, held=(), held_bytes=0, missed=reason)), []
+    return go(m, replace(s, epoch=epoch, rev=rev)), [_required(reason, epoch, rev)]
 
 
 def received(m: ServerMachine, i: Received, now: Monotonic) -> Step:
     """A text message, counted as on v1; nothing that it says wrong ends its session."""
-    meter, verdict = (m.meter or full(now, m.terms.limits)).spend(now, m.terms.limits)
-    m = replace(m, meter=meter)
-    if verdict == "abuse":
-        return close(m, now, 4102, "far too many messages")
-    if verdict == "over":
-        wait = meter.wait_ms(m.terms.limits)
-        sentence = f"Too many messages; the next is welcome in {wait} ms."
-        return m, [error(Fault("rate_limited", sentence, retryable=True, retry_after_ms=wait))]
-    return obey(m, i, now)
+    m, refused = metered(m, now)
+    return obey(m, i, now) if refused is None else refused
 
 
 def obey(m: ServerMachine, i: Received, now: Monotonic) -> Step:
@@ -110,6 +114,9 @@ def head_read(m: ServerMachine, i: HeadRead, _: Monotonic) -> Step:
 
 def resync(m: ServerMachine, i: Resync, _: Monotonic) -> Step:
     """The log has a new epoch."""
+    if i.reason == "asked":
+        assert isinstance(m.state, ClassicLive)
+        return _lost(m, m.state, "asked", i.epoch, i.rev)
     return compare(m, i.epoch, i.rev)
 
 
@@ -117,8 +124,6 @@ def compare(m: ServerMachine, epoch: Epoch, rev: Rev) -> Step:
     """What was published to it against what there is."""
     assert isinstance(m.state, ClassicLive)
     s = m.state
-    if epoch == s.epoch and rev <= s.rev:
-        return m, []
-    if s.blocked:
-        return go(m, replace(s, epoch=epoch, rev=rev, held=(), held_bytes=0, missed=True)), []
-    return go(m, replace(s, epoch=epoch, rev=rev)), [_required(epoch, rev)]
+    if epoch != s.epoch:
+        return _lost(m, s, "epoch", epoch, rev)
+    return _lost(m, s, "slow", epoch, rev) if rev > s.rev else (m, [])

@@ -23,8 +23,8 @@ def evicted(m: ServerMachine, i: Evicted, now: Monotonic) -> Step:
     return close(m, now, i.code, i.reason, window=window, conn=i.conn)
 
 
-def join_failed(m: ServerMachine, i: StoreFailed, now: Monotonic) -> Step:
-    """Without the store no session begins."""
+def store_busy(m: ServerMachine, i: StoreFailed, now: Monotonic) -> Step:
+    """Without the store no session begins or goes on (docs/protocol.md#life-store-busy)."""
     return close(m, now, 1013, "the store is busy", window=(i.retry_after_ms, 10 * i.retry_after_ms))
 
 
@@ -39,8 +39,18 @@ def malformed(m: ServerMachine, i: Malformed, now: Monotonic) -> Step:
 
 
 def no_token(m: ServerMachine, _: object, now: Monotonic) -> Step:
-    """Nobody has said in time who this is."""
-    return close(m, now, 4302, "no token in time")
+    """The peer has not said in time who it is (docs/protocol.md#life-await-auth)."""
+    return close(m, now, 4300, "no hello in time")
+
+
+def verdict_late(m: ServerMachine, _: object, now: Monotonic) -> Step:
+    """Nobody has said in time whether the token holds: our fault (docs/protocol.md#auth-verify-late)."""
+    return close(m, now, 4103, "the token could not be checked in time")
+
+
+def join_late(m: ServerMachine, _: object, now: Monotonic) -> Step:
+    """The store has said nothing for so long that the client is about to give up (docs/protocol.md#life-store-busy)."""
+    return close(m, now, 1013, "the store is busy")
 
 
 def no_hello(m: ServerMachine, _: object, now: Monotonic) -> Step:

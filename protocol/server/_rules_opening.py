@@ -3,21 +3,35 @@
 from typing import Literal
 
 from msgspec import UNSET
-from msgspec.structs import asdict
+from msgspec.structs import asdict, astuple, replace
 
 from .._errors import Fault, FaultCode
-from .._framing import decode_client, encode
+from .._fields import is_identifier
+from .._framing import Unknown, decode_client, encode
 from .._log import Account
-from .._messages import Bye, Hello, Ping, Pong, SyncReason, SyncRequired, Welcome
+from .._messages import Bye, Hello, Ping, Pong, Presence, SyncReason, SyncRequired, Welcome
 from .._messages import Synced as SyncedMessage
 from .._resume import resume
-from .._timers import ServerTimer, Timers
 from .._timers import ServerTimer as T
+from .._timers import Timers
 from .._types import Handle, Monotonic, Rev, Value, Wall
-from ._inputs import Joined, Publish, Received, ReceivedBinary, Requested, TokenAccepted, TokenRejected
-from ._machine import ServerMachine, Step, at, close, error, go, ignore, token_due
+from . import _rules_classic as classic
+from ._inputs import (
+    Blocked,
+    Drained,
+    Joined,
+    PresenceIs,
+    Publish,
+    Received,
+    ReceivedBinary,
+    Requested,
+    TokenAccepted,
+    TokenRejected,
+)
+from ._machine import ServerMachine, Step, at, close, error, go, ignore, metered, token_due
 from ._outputs import (
     Accept,
+    Ignored,
     Join,
     ReadPage,
     ReadState,
@@ -28,6 +42,7 @@ from ._outputs import (
     VerifyToken,
 )
 from ._request import SUBPROTOCOL
+from ._rules_ending import over
 from ._states import (
     AwaitAuth,
     AwaitHello,
@@ -45,6 +60,9 @@ from ._states import (
 
 CAPS = ("deflate", "presence")
 
+_INTEGERS = 1 << 53
+"""Above what every language can count to (docs/protocol.md#terms-int)."""
+
 REFUSALS: dict[str, tuple[int, FaultCode, str]] = {
     "expired": (401, "token_expired", "The token has expired; bring a fresh one."),
     "invalid": (401, "token_invalid", "The token is not valid here; sign in again."),
@@ -56,7 +74,7 @@ REFUSALS: dict[str, tuple[int, FaultCode, str]] = {
 CLOSINGS = {
     "expired": (4301, "token expired"),
     "invalid": (4302, "token invalid"),
-    "revoked": (4002, "signed out"),
+    "revoked": (4003, "signed out"),
     "forbidden": (4002, "forbidden"),
 }
 """The same after accept, where an HTTP status is no longer possible."""
@@ -103,6 +121,7 @@ def handshake_accepted(m: ServerMachine, i: TokenAccepted, now: Monotonic) -> St
     timers = m.timers.clear(T.AUTH_DUE).set(T.TOKEN_DUE, token_due(m, i.expires_at, i.wall, now))
     if m.state.profile == "classic":
         join = Join("classic", login.user, login.session)
+        timers = timers.set(T.JOIN_DUE, at(now, m.terms.timing.opening_ms))
         return go(m, Joining(login, None), timers), [Accept(None), join]
     timers = timers.set(T.HELLO_DUE, at(now, m.terms.timing.hello_ms))
     return go(m, AwaitHello(login), timers), [Accept(SUBPROTOCOL)]
@@ -139,7 +158,7 @@ def hello_accepted(m: ServerMachine, i: TokenAccepted, now: Monotonic) -> Step:
     if i.handle != m.state.handle:
         return ignore(m, "verdict on another token")
     timers = m.timers.clear(T.AUTH_DUE).set(T.TOKEN_DUE, token_due(m, i.expires_at, i.wall, now))
-    return _join(go(m, m.state, timers), Login(i.user, i.session, i.expires_at), m.state.hello)
+    return _join(go(m, m.state, timers), Login(i.user, i.session, i.expires_at), m.state.hello, now)
 
 
 def hello_rejected(m: ServerMachine, i: TokenRejected, now: Monotonic) -> Step:
@@ -156,7 +175,7 @@ def greeted(m: ServerMachine, i: Received, now: Monotonic) -> Step:
     hello = _read_hello(i.data, m)
     if not isinstance(hello, Hello):
         return _not_hello(m, hello, now)
-    return _join(go(m, m.state, m.timers.clear(T.HELLO_DUE)), m.state.login, hello)
+    return _join(go(m, m.state, m.timers.clear(T.HELLO_DUE)), m.state.login, hello, now)
 
 
 def _read_hello(text: str, m: ServerMachine) -> Hello | Bye | Fault:
@@ -166,10 +185,17 @@ def _read_hello(text: str, m: ServerMachine) -> Hello | Bye | Fault:
     if not isinstance(message, Hello):
         return Fault("bad_message", "The first message must be hello.", field="type")
     device = message.device
-    if not 1 <= len(device.id) <= 64 or len(device.name) > m.terms.limits.label:
-        return Fault("invalid", "A device has an id of 1 to 64 characters and a short name.", field="device")
-    if not 0 <= message.conn < 1 << 53:
-        return Fault("invalid", "conn is a counter from 0.", field="conn")
+    if not is_identifier(device.id) or len(device.name) > m.terms.limits.label:
+        return Fault(
+            "invalid", "A device has an id of 1 to 64 letters, digits, `-`, `_` and a short name.", field="device"
+        )
+    if not 1 <= message.conn < _INTEGERS:
+        return Fault("invalid", "conn counts from 1.", field="conn")
+    cursor = message.cursor
+    if cursor is not None and not 0 <= cursor.rev < _INTEGERS:
+        return Fault("invalid", "The rev of a cursor counts from 0.", field="cursor")
+    if any("\0" in text for text in (device.name, *astuple(message.app), "" if cursor is None else cursor.epoch)):
+        return Fault("invalid", "No text of hello may have a NUL: no store can keep it.")
     return message
 
 
@@ -189,9 +215,14 @@ def binary_too_early(m: ServerMachine, _: ReceivedBinary, now: Monotonic) -> Ste
 
 
 def impatient(m: ServerMachine, i: Received, now: Monotonic) -> Step:
-    """Between hello and welcome only ping and bye mean anything."""
+    """Between hello and welcome only ping and bye mean anything (docs/protocol.md#msg-client)."""
+    m, refused = metered(m, now)
+    if refused is not None:
+        return refused
     message = decode_client(i.data, m.terms.limits.opening_frame)
     match message:
+        case Unknown():
+            return replace(m, unknown=m.unknown + 1), [Ignored(f"unknown type {message.type[:40]!r}")]
         case Bye():
             return close(m, now, 1000, "bye")
         case Ping():
@@ -202,41 +233,85 @@ def impatient(m: ServerMachine, i: Received, now: Monotonic) -> Step:
             return bad_message(m, Fault("bad_message", "Wait for welcome before you send this.", field="type"), now)
 
 
-def _join(m: ServerMachine, login: Login, hello: Hello) -> Step:
+def joining_said(m: ServerMachine, i: Received, now: Monotonic) -> Step:
+    """A classic client may speak as soon as its socket is open; what it says is heard when the session begins."""
+    assert isinstance(m.state, Joining)
+    s = m.state
+    if s.hello is not None:
+        return impatient(m, i, now)
+    if sum(len(said.data) for said in (*s.said, i)) > m.terms.limits.opening_frame:
+        sentence = "Wait for the first answer before you say more."
+        return m, [error(Fault("rate_limited", sentence, retryable=True, retry_after_ms=1_000))]
+    return go(m, Joining(s.login, None, goal=s.goal, said=(*s.said, i))), []
+
+
+def joining_binary(m: ServerMachine, i: ReceivedBinary, now: Monotonic) -> Step:
+    """A bad message, which ends no classic session (docs/protocol.md#classic-bad-message)."""
+    assert isinstance(m.state, Joining)
+    return classic.received_binary(m, i, now) if m.state.hello is None else binary_too_early(m, i, now)
+
+
+def _join(m: ServerMachine, login: Login, hello: Hello, now: Monotonic) -> Step:
     join = Join(
         "v1", login.user, login.session, hello.device, hello.app, hello.conn, hello.cursor, "presence" in hello.caps
     )
-    return go(m, Joining(login, hello)), [join]
+    return go(m, Joining(login, hello), m.timers.set(T.JOIN_DUE, at(now, m.terms.timing.opening_ms))), [join]
+
+
+def blocked_early(m: ServerMachine, _: Blocked, now: Monotonic) -> Step:
+    """The peer does not even read what a session begins with. The timer is what remembers it."""
+    if T.UNWRITABLE_DUE in m.timers:
+        return ignore(m, "known to be blocked")
+    return go(m, m.state, m.timers.set(T.UNWRITABLE_DUE, at(now, m.terms.timing.unwritable_ms))), []
+
+
+def drained_early(m: ServerMachine, _: Drained, __: Monotonic) -> Step:
+    """It reads."""
+    return go(m, m.state, m.timers.clear(T.UNWRITABLE_DUE)), []
 
 
 def published_early(m: ServerMachine, i: Publish, _: Monotonic) -> Step:
     """A change between registering and `Joined` is remembered by its rev."""
     assert isinstance(m.state, Joining)
     s = m.state
-    return go(m, Joining(s.login, s.hello, s.ahead, Rev(max(s.goal, i.rev)))), []
+    return go(m, replace(s, goal=Rev(max(s.goal, i.rev)))), []
+
+
+def presence_early(m: ServerMachine, i: PresenceIs, _: Monotonic) -> Step:
+    """That this device is here is told to all, itself included: perhaps before it is let in."""
+    assert isinstance(m.state, Joining)
+    if m.state.hello is None or "presence" not in m.state.hello.caps:
+        return not_asked(m, i, _)
+    return replace(m, presence=Presence(devices=i.devices)), []
 
 
 def joined(m: ServerMachine, i: Joined, now: Monotonic) -> Step:
     """The session begins."""
     assert isinstance(m.state, Joining)
     timing = m.terms.timing
-    timers = m.timers.set(T.HEARTBEAT_DUE, at(now, timing.heartbeat_ms))
     if m.state.hello is None:
-        return _classic_begins(m, m.state, i.account, timers)
+        timers = m.timers.clear(T.JOIN_DUE).set(T.HEARTBEAT_DUE, at(now, timing.heartbeat_ms))
+        return _classic_begins(go(m, m.state, timers), m.state, i.account, now)
     decision: Rev | SyncReason = resume(m.state.hello.cursor, i.account, m.terms.limits)
     if decision == "ahead" and not m.state.ahead:
         waiting = Joining(m.state.login, m.state.hello, ahead=True, goal=m.state.goal)
         return go(m, waiting), [RenewEpoch(m.state.login.user, i.account.epoch)]
+    timers = m.timers.clear(T.JOIN_DUE).set(T.HEARTBEAT_DUE, at(now, timing.heartbeat_ms))
     timers = timers.set(T.LIVENESS_DUE, at(now, timing.liveness_ms))
+    if m.presence is not None:
+        timers = timers.set(T.PRESENCE_DUE, now)
     return _v1_begins(go(m, m.state, timers), m.state, m.state.hello, i, decision)
 
 
-def _classic_begins(m: ServerMachine, s: Joining, account: Account, timers: Timers[ServerTimer]) -> Step:
-    live = ClassicLive(s.login, account.epoch, Rev(max(account.rev, s.goal)))
-    if s.goal <= account.rev:
-        return go(m, live, timers), []
-    missed = SyncRequired(reason="slow", epoch=account.epoch, rev=s.goal)
-    return go(m, live, timers), [Transmit(encode(missed))]
+def _classic_begins(m: ServerMachine, s: Joining, account: Account, now: Monotonic) -> Step:
+    live = ClassicLive(s.login, account.epoch, account.rev, blocked=T.UNWRITABLE_DUE in m.timers)
+    m, outputs = classic.compare(go(m, live), account.epoch, s.goal)
+    for said in s.said:
+        # Each may be one too many, or `bye`.
+        rule = classic.received if isinstance(m.state, ClassicLive) else over
+        m, more = rule(m, said, now)
+        outputs += more
+    return m, outputs
 
 
 def _v1_begins(m: ServerMachine, s: Joining, hello: Hello, i: Joined, decision: Rev | SyncReason) -> Step:
@@ -244,17 +319,18 @@ def _v1_begins(m: ServerMachine, s: Joining, hello: Hello, i: Joined, decision: 
     peer = Peer(s.login, hello.device.id, account.epoch, "deflate" in hello.caps, "presence" in hello.caps)
     outputs: list[ServerOutput] = [Transmit(_welcome(m, s.login, hello, i, decision))]
     goal = Rev(max(account.rev, s.goal))
+    blocked = T.UNWRITABLE_DUE in m.timers
     if isinstance(decision, str):
         reason: SyncReason = "ahead" if s.ahead else decision
         outputs.append(Transmit(encode(SyncRequired(reason=reason, epoch=account.epoch, rev=account.rev))))
         elsewhere = hello.cursor is not None and hello.cursor.epoch != account.epoch
         outputs.append(ReadState(s.login.user, peer.device, elsewhere))
-        return go(m, Behind(peer, Rev(0), goal, "state")), outputs
+        return go(m, Behind(peer, Rev(0), goal, "state", blocked)), outputs
     if decision == goal:
         outputs.append(Transmit(encode(SyncedMessage(epoch=account.epoch, rev=goal))))
-        return go(m, Live(peer, goal)), outputs
+        return go(m, Live(peer, goal, blocked)), outputs
     outputs.append(ReadPage(s.login.user, decision, m.terms.limits.page_rows))
-    return go(m, Behind(peer, decision, goal, "page")), outputs
+    return go(m, Behind(peer, decision, goal, "page", blocked)), outputs
 
 
 def _welcome(m: ServerMachine, login: Login, hello: Hello, i: Joined, decision: Rev | SyncReason) -> str:

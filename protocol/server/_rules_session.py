@@ -8,9 +8,22 @@ from .. import _submission
 from .._deflate import unpack
 from .._errors import Fault
 from .._framing import Unknown, decode_client, encode
-from .._messages import Ack, Auth, AuthOk, Bye, Hello, Mutate, Ping, Pong, Presence, Subscribe, Unsubscribe
+from .._messages import (
+    Ack,
+    Auth,
+    AuthOk,
+    Bye,
+    ClientMessage,
+    Hello,
+    Mutate,
+    Ping,
+    Pong,
+    Presence,
+    Subscribe,
+    Unsubscribe,
+)
 from .._timers import ServerTimer as T
-from .._types import Handle, Monotonic
+from .._types import Handle, Monotonic, Wall
 from ._inputs import (
     Answered,
     Declined,
@@ -22,11 +35,11 @@ from ._inputs import (
     TokenAccepted,
     TokenRejected,
 )
-from ._machine import ServerMachine, Step, at, close, error, go, ignore, token_due
-from ._meter import full
+from ._machine import ServerMachine, Step, at, close, error, go, ignore, metered, speaks_v1, token_due
 from ._outputs import Apply, Ignored, StoreAck, Transmit, VerifyToken
+from ._rules_ending import store_busy
 from ._rules_opening import CLOSINGS, REFUSALS, bad_message
-from ._states import Behind, ClassicLive, Live, Login, Peer
+from ._states import Behind, Live, Login, Peer
 
 
 def with_peer(m: ServerMachine, peer: Peer) -> ServerMachine:
@@ -37,30 +50,26 @@ def with_peer(m: ServerMachine, peer: Peer) -> ServerMachine:
 
 def received(m: ServerMachine, i: Received, now: Monotonic) -> Step:
     """A text message: counted, read, obeyed."""
+    return heed(m, decode_client(i.data, m.terms.limits.frame), i.wall, now)
+
+
+def heed(m: ServerMachine, message: ClientMessage | Unknown | Fault, wall: Wall, now: Monotonic) -> Step:
+    """What cannot be read ends the session, whatever the allowance is (docs/protocol.md#mutation-order)."""
     m = alive(m, now)
-    meter, verdict = (m.meter or full(now, m.terms.limits)).spend(now, m.terms.limits)
-    m = replace(m, meter=meter)
-    if verdict == "abuse":
-        return close(m, now, 4102, "far too many messages")
-    if verdict == "over":
-        wait = meter.wait_ms(m.terms.limits)
-        sentence = f"Too many messages; the next is welcome in {wait} ms."
-        return m, [error(Fault("rate_limited", sentence, retryable=True, retry_after_ms=wait), _mid(i.data, m))]
-    return obey(m, i, now)
+    if isinstance(message, Fault):
+        return bad_message(m, message, now)
+    if isinstance(message, Mutate) and not 1 <= message.mid < 1 << 53:
+        return bad_message(m, Fault("bad_message", "`mid` counts from 1.", field="mid"), now)
+    m, refused = metered(m, now, message.mid if isinstance(message, Mutate) else None)
+    return obey(m, message, wall, now) if refused is None else refused
 
 
-def _mid(text: str, m: ServerMachine) -> int | None:
-    message = decode_client(text, m.terms.limits.frame)
-    return message.mid if isinstance(message, Mutate) else None
-
-
-def obey(m: ServerMachine, i: Received, now: Monotonic) -> Step:
+def obey(m: ServerMachine, message: ClientMessage | Unknown, wall: Wall, now: Monotonic) -> Step:
     """One message within the allowance."""
     assert isinstance(m.state, (Behind, Live))
-    message = decode_client(i.data, m.terms.limits.frame)
     match message:
         case Ping():
-            return m, [Transmit(encode(Pong(t0=message.t0, t1=i.wall, t2=i.wall)))]
+            return m, [Transmit(encode(Pong(t0=message.t0, t1=wall, t2=wall)))]
         case Ack():
             return acked(m, message, m.state)
         case Mutate():
@@ -75,8 +84,6 @@ def obey(m: ServerMachine, i: Received, now: Monotonic) -> Step:
             return replace(m, unknown=m.unknown + 1), [Ignored(f"unknown type {message.type[:40]!r}")]
         case Hello():
             return bad_message(m, Fault("bad_message", "hello is said once.", field="type"), now)
-        case Fault():
-            return bad_message(m, message, now)
         case _:
             assert_never(message)
 
@@ -89,7 +96,11 @@ def received_binary(m: ServerMachine, i: ReceivedBinary, now: Monotonic) -> Step
     text = unpack(i.data, m.terms.limits)
     if isinstance(text, Fault):
         return bad_message(m, text, now)
-    return received(m, Received(text, i.wall), now)
+    message = decode_client(text, m.terms.limits.frame)
+    if isinstance(message, Auth):
+        # The driver cannot put a handle in its place, so it must go no further (docs/protocol.md#frame-deflate-token).
+        message = Fault("bad_message", "A message with a token must not be deflated.", field="token")
+    return heed(m, message, i.wall, now)
 
 
 def alive(m: ServerMachine, now: Monotonic) -> ServerMachine:
@@ -126,13 +137,18 @@ def mutate(m: ServerMachine, message: Mutate, peer: Peer) -> Step:
             retryable=True, retry_after_ms=1_000,
         )  # fmt: skip
         return m, [error(fault, message.mid)]
-    peer = replace(peer, unanswered=peer.unanswered + 1, expecting=None)
+    expecting = None if message.mid == peer.expecting else peer.expecting
+    peer = replace(peer, unanswered=peer.unanswered + 1, expecting=expecting)
     return with_peer(m, peer), [Apply(peer.login.user, peer.device, _submission.read(message))]
 
 
 def answered(m: ServerMachine, i: Answered, _: Monotonic) -> Step:
     """The store decided; `applied` is durable by now."""
-    return with_peer(m, replace(_peer(m), unanswered=max(0, _peer(m).unanswered - 1))), [Transmit(encode(i.result))]
+    peer = replace(_peer(m), unanswered=max(0, _peer(m).unanswered - 1))
+    # What was waited for may have been on its way already when waiting began: to wait on would stop the outbox.
+    if peer.expecting is not None and i.result.mid >= peer.expecting:
+        peer = replace(peer, expecting=None)
+    return with_peer(m, peer), [Transmit(encode(i.result))]
 
 
 def declined(m: ServerMachine, i: Declined, _: Monotonic) -> Step:
@@ -151,12 +167,14 @@ def _peer(m: ServerMachine) -> Peer:
 def store_failed(m: ServerMachine, i: StoreFailed, now: Monotonic) -> Step:
     """Writes are answered "busy, retry"; without the log there is no session."""
     assert isinstance(m.state, (Behind, Live))
-    if i.what in ("page", "state"):
-        return close(m, now, 1013, "the store is busy")
+    if isinstance(m.state, Behind) and i.what == m.state.reading:
+        return store_busy(m, i, now)
     if i.what != "apply":
         return ignore(m, f"{i.what} failed; the next one heals it")
     fault = Fault("busy", "The store is busy; send it again.", retryable=True, retry_after_ms=i.retry_after_ms)
-    peer = replace(m.state.peer, unanswered=max(0, m.state.peer.unanswered - 1), expecting=i.mid)
+    peer = m.state.peer
+    waits = [mid for mid in (peer.expecting, i.mid) if mid is not None]
+    peer = replace(peer, unanswered=max(0, peer.unanswered - 1), expecting=min(waits, default=None))
     return with_peer(m, peer), [error(fault, i.mid)]
 
 
@@ -182,7 +200,7 @@ def token_rejected(m: ServerMachine, i: TokenRejected, now: Monotonic) -> Step:
 def token_expired(m: ServerMachine, _: object, now: Monotonic) -> Step:
     """Expiry is never terminal: the client comes back with a fresh token."""
     closed, outputs = close(m, now, *CLOSINGS["expired"])
-    if not isinstance(m.state, ClassicLive):
+    if speaks_v1(m.state):
         return closed, outputs
     return closed, [error(Fault("token_expired", "The token has expired; connect with a fresh one.")), *outputs]
 
@@ -200,8 +218,8 @@ def presence_is(m: ServerMachine, i: PresenceIs, now: Monotonic) -> Step:
 
 def presence_due(m: ServerMachine, _: object, now: Monotonic) -> Step:
     """The held-back one goes out."""
-    m = replace(m, timers=m.timers.clear(T.PRESENCE_DUE))
-    return _show(m, m.presence, now) if m.presence is not None else (m, [])
+    assert m.presence is not None
+    return _show(replace(m, timers=m.timers.clear(T.PRESENCE_DUE)), m.presence, now)
 
 
 def _show(m: ServerMachine, message: Presence, now: Monotonic) -> Step:

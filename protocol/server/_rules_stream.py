@@ -4,6 +4,8 @@
 reader that is too slow all end in the same place: Behind, reading on from `sent`.
 """
 
+from typing import TypeVar
+
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -17,7 +19,7 @@ from .._messages import Synced as SyncedMessage
 from .._records import Record
 from .._resume import gap
 from .._timers import ServerTimer as T
-from .._types import Epoch, Monotonic, Rev, Wall
+from .._types import Epoch, ItemId, Monotonic, Rev, Wall
 from ._inputs import Blocked, Drained, HeadRead, PageRead, Publish, Resync, StateRead
 from ._machine import ServerMachine, Step, at, close, go, ignore
 from ._outputs import ReadHead, ReadPage, ReadState, ServerOutput, Transmit, TransmitBinary
@@ -28,6 +30,8 @@ ENVELOPE = 512
 """Bytes kept free in each part of a snapshot for what is around its items."""
 
 _ENCODE = msgspec.json.Encoder().encode
+
+P = TypeVar("P", bound="Record | ItemId")
 
 SLOWEST = 64
 """Bytes per millisecond below which a reader of a long snapshot is given up: 64 KB/s."""
@@ -55,9 +59,14 @@ def _frame(frame: str | bytes) -> ServerOutput:
     return Transmit(frame) if isinstance(frame, str) else TransmitBinary(frame)
 
 
+def frame_bytes(frame: str | bytes) -> int:
+    """How many bytes a frame is on the wire."""
+    return len(frame.encode()) if isinstance(frame, str) else len(frame)
+
+
 def _hold(m: ServerMachine, s: Live, frame: str | bytes, rev: Rev) -> Step:
     limits = m.terms.limits
-    size = s.held_bytes + len(frame)
+    size = s.held_bytes + frame_bytes(frame)
     if len(s.held) >= limits.held_events or size > limits.held_bytes:
         return go(m, Behind(s.peer, s.sent, rev, "nothing", blocked=True)), []
     return go(m, Live(s.peer, s.sent, True, (*s.held, frame), size)), []
@@ -106,20 +115,23 @@ def page_read(m: ServerMachine, i: PageRead, _: Monotonic) -> Step:
     return m, outputs + more
 
 
-def state_read(m: ServerMachine, i: StateRead, _: Monotonic) -> Step:
+def state_read(m: ServerMachine, i: StateRead, now: Monotonic) -> Step:
     """The whole state goes out in parts, all at one rev."""
     assert isinstance(m.state, Behind)
     s, account = m.state, i.state.account
     if s.reading != "state":
         return ignore(m, "no snapshot was asked for")
-    outputs: list[ServerOutput] = []
     if account.epoch != s.peer.epoch:
-        outputs.append(Transmit(encode(SyncRequired(reason="epoch", epoch=account.epoch, rev=account.rev))))
+        # Read again: the tombstones may not have been asked for, and for another epoch they must be told.
+        return start_afresh(m, s.peer, "epoch", account.epoch, account.rev, blocked=s.blocked)
+    if account.rev < s.sent:
+        return ignore(m, "a snapshot older than what was sent")
     texts = [encode(part) for part in parts(i.state, m.terms.limits.snapshot_part)]
-    outputs += [_packed(text, s.peer, m) for text in texts]
+    outputs: list[ServerOutput] = [_packed(text, s.peer, m) for text in texts]
     m = replace(m, burst=sum(map(len, texts)))
-    peer = replace(s.peer, epoch=account.epoch)
-    m, more = go_on(go(m, Behind(peer, account.rev, Rev(max(s.goal, account.rev)), "nothing", s.blocked)))
+    if s.blocked:
+        m = replace(m, timers=m.timers.set(T.UNWRITABLE_DUE, patience(m, now)))
+    m, more = go_on(go(m, Behind(s.peer, account.rev, Rev(max(s.goal, account.rev)), "nothing", s.blocked)))
     return m, outputs + more
 
 
@@ -139,8 +151,14 @@ def start_afresh(m: ServerMachine, peer: Peer, reason: SyncReason, epoch: Epoch,
     """Replay is not possible: the single answer is a snapshot. Its reading waits for nobody, so it can heal anything."""
     elsewhere = epoch != peer.epoch
     required = Transmit(encode(SyncRequired(reason=reason, epoch=epoch, rev=rev)))
-    behind = Behind(replace(peer, epoch=epoch), Rev(0), rev, "state", blocked)
+    sent = Rev(0) if elsewhere else _sent(m)
+    behind = Behind(replace(peer, epoch=epoch), sent, rev, "state", blocked)
     return go(m, behind), [required, ReadState(peer.login.user, peer.device, elsewhere)]
+
+
+def _sent(m: ServerMachine) -> Rev:
+    assert isinstance(m.state, (Behind, Live))
+    return m.state.sent
 
 
 def behind_drained(m: ServerMachine, _: Drained, __: Monotonic) -> Step:
@@ -152,8 +170,12 @@ def behind_drained(m: ServerMachine, _: Drained, __: Monotonic) -> Step:
 
 
 def parts(state: State, size: int) -> list[Snapshot]:
-    """A snapshot cut so that no part's items exceed `size` bytes, unless one item alone does."""
-    groups = _cut(state.records, size)
+    """A snapshot cut so that no part exceeds `size` bytes, unless one item alone does (docs/protocol.md#msg-snapshot-parts).
+
+    Records first, then the tombstones.
+    """
+    groups = [(group, ()) for group in _cut(state.records, size)] + [((), group) for group in _cut(state.deleted, size)]
+    groups = groups or [((), ())]
     return [
         Snapshot(
             epoch=state.account.epoch,
@@ -161,22 +183,22 @@ def parts(state: State, size: int) -> list[Snapshot]:
             last_mid=state.last_mid,
             part=number,
             last=number == len(groups) - 1,
-            items=group,
-            deleted=state.deleted if number == 0 and state.deleted else UNSET,
+            items=items,
+            deleted=deleted or UNSET,
         )
-        for number, group in enumerate(groups)
+        for number, (items, deleted) in enumerate(groups)
     ]
 
 
-def _cut(records: tuple[Record, ...], size: int) -> list[tuple[Record, ...]]:
-    groups: list[list[Record]] = [[]]
-    room = size - ENVELOPE
-    for record in records:
-        weight = len(_ENCODE(record)) + 1
-        if weight > room and groups[-1]:
+def _cut(pieces: tuple[P, ...], size: int) -> list[tuple[P, ...]]:
+    groups: list[list[P]] = []
+    room = 0
+    for piece in pieces:
+        weight = len(_ENCODE(piece)) + 1
+        if weight > room:
             groups.append([])
             room = size - ENVELOPE
-        groups[-1].append(record)
+        groups[-1].append(piece)
         room -= weight
     return [tuple(group) for group in groups]
 
@@ -210,8 +232,15 @@ def unwritable(m: ServerMachine, _: object, now: Monotonic) -> Step:
 def heartbeat_due(m: ServerMachine, _: object, now: Monotonic) -> Step:
     """Before a heartbeat the heads are compared, so that a lost nudge heals (docs/protocol.md#heartbeat-heals)."""
     assert isinstance(m.state, (Behind, Live, ClassicLive))
-    user = m.state.login.user if isinstance(m.state, ClassicLive) else m.state.peer.login.user
-    return go(m, m.state, m.timers.set(T.HEARTBEAT_DUE, at(now, m.terms.timing.heartbeat_ms))), [ReadHead(user)]
+    s = m.state
+    if isinstance(s, Behind) and s.reading != "nothing":
+        if s.late:
+            return close(m, now, 1013, "the store is busy")
+        s = replace(s, late=True)
+    user = s.login.user if isinstance(s, ClassicLive) else s.peer.login.user
+    m = go(m, s, m.timers.set(T.HEARTBEAT_DUE, at(now, m.terms.timing.heartbeat_ms)))
+    # A snapshot that left long ago is no excuse for being slow now.
+    return (m if s.blocked else replace(m, burst=0)), [ReadHead(user)]
 
 
 def beat(m: ServerMachine, account: Account, wall: Wall) -> tuple[ServerMachine, Transmit]:
@@ -230,6 +259,9 @@ def head_read(m: ServerMachine, i: HeadRead, _: Monotonic) -> Step:
 
 def resync(m: ServerMachine, i: Resync, _: Monotonic) -> Step:
     """The log has a new epoch."""
+    if i.reason == "asked":
+        assert isinstance(m.state, (Behind, Live))
+        return start_afresh(m, m.state.peer, "asked", i.epoch, i.rev, blocked=m.state.blocked)
     return compare(m, i.epoch, i.rev)
 
 

@@ -1,8 +1,8 @@
 """Where a server's connection can stand: one frozen class per state, holding only what is true there."""
 
-from .._messages import Hello
+from .._messages import Hello, SyncReason
 from .._types import DeviceId, Epoch, Handle, Rev, SessionId, UserId, Value, Wall
-from ._inputs import Profile, Via
+from ._inputs import Profile, Received, Via
 
 
 class New(Value, frozen=True):
@@ -51,12 +51,14 @@ class Joining(Value, frozen=True):
     Attributes:
         ahead: the cursor was above our head, so a new epoch was asked for.
         goal: the newest change published meanwhile.
+        said: what a classic client has said already; it may speak as soon as its socket is open.
     """
 
     login: Login
     hello: Hello | None
     ahead: bool = False
     goal: Rev = Rev(0)
+    said: tuple[Received, ...] = ()
 
 
 class Peer(Value, frozen=True):
@@ -88,6 +90,7 @@ class Behind(Value, frozen=True):
         sent: the last rev sent. goal: the head as far as we know.
         reading: what the store was asked for (`page`, `state`), or `nothing` while the peer does not read.
         blocked: the peer is not reading.
+        late: a heartbeat has passed since the store was asked.
     """
 
     peer: Peer
@@ -95,6 +98,7 @@ class Behind(Value, frozen=True):
     goal: Rev
     reading: str
     blocked: bool = False
+    late: bool = False
 
 
 class Live(Value, frozen=True):
@@ -117,7 +121,7 @@ class ClassicLive(Value, frozen=True):
 
     Attributes:
         rev: the last change published to it. topics: None until the first subscribe: everything.
-        held: events kept while it does not read. missed: some were dropped; `sync_required` follows.
+        held: events kept while it does not read. missed: some were dropped, and why; `sync_required` follows.
     """
 
     login: Login
@@ -127,7 +131,7 @@ class ClassicLive(Value, frozen=True):
     blocked: bool = False
     held: tuple[str, ...] = ()
     held_bytes: int = 0
-    missed: bool = False
+    missed: SyncReason | None = None
 
 
 class Draining(Value, frozen=True):
