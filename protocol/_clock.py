@@ -8,9 +8,13 @@ from msgspec import Struct
 
 from ._types import Monotonic, Wall
 
+
 KEPT = 8
 DRIFT = 50e-6
 """Assumed worst drift of a cheap quartz, seconds per second."""
+
+_LATEST = 1 << 53
+"""Greater numbers are no times, and not exact as floats (docs/protocol.md#terms-int)."""
 
 
 class Sample(Struct, frozen=True):
@@ -29,10 +33,13 @@ class ClockEstimate(Struct, frozen=True):
     def add(self, t0: float, t1: float, t2: float, t3: float) -> "ClockEstimate":
         """Take an exchange: sent `t0` and received `t3` here (monotonic ms), received `t1` and sent `t2` there.
 
-        A negative round trip is refused: one of the clocks stepped meanwhile.
+        Refused, and the estimate returned as it is: a negative round trip (one of the clocks stepped meanwhile,
+        docs/protocol.md#clock-negative), a leg that ends before it begins, and what is no time at all.
         """
+        if not 0 <= t1 <= t2 < _LATEST or not t0 <= t3:
+            return self
         round_trip = (t3 - t0) - (t2 - t1)
-        if round_trip < 0 or t3 < t0 or t2 < t1:
+        if round_trip < 0:
             return self
         sample = Sample(Monotonic(t3 / 1000), ((t1 - t0) + (t2 - t3)) / 2, round_trip)
         return ClockEstimate((*self.samples, sample)[-KEPT:])
@@ -40,7 +47,7 @@ class ClockEstimate(Struct, frozen=True):
     @property
     def best(self) -> Sample | None:
         """The sample believed."""
-        return min(self.samples, key=lambda s: s.round_trip) if self.samples else None
+        return min(self.samples, key=lambda sample: sample.round_trip) if self.samples else None
 
     def server_time(self, now: float) -> Wall | None:
         """The server's clock at monotonic `now` (seconds); None before the first sample."""
@@ -48,6 +55,6 @@ class ClockEstimate(Struct, frozen=True):
         return None if best is None else Wall(round(now * 1000 + best.offset))
 
     def error_ms(self, now: float) -> float:
-        """Bound of the estimate's error: half the round trip plus drift since."""
+        """Bound of the estimate's error: half the round trip plus drift since; infinite before the first sample."""
         best = self.best
         return float("inf") if best is None else best.round_trip / 2 + DRIFT * max(0.0, now - best.taken) * 1000

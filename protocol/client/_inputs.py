@@ -4,8 +4,6 @@
 is a no-op that says so.
 """
 
-from typing import Literal
-
 from .._facts import Entry
 from .._machine import Tick
 from .._types import Generation, Handle, Value
@@ -16,7 +14,7 @@ class Start(Value, frozen=True):
 
 
 class Stop(Value, frozen=True):
-    """The user does not; only `Start` leaves the state that follows."""
+    """The user does not; only `Start` and `TakeOver` leave the state that follows."""
 
     reason: str = "asked"
 
@@ -74,6 +72,12 @@ class ReceivedBinary(Value, frozen=True):
     data: bytes
 
 
+class Heard(Value, frozen=True):
+    """Bytes came that make no message yet: a sign of life."""
+
+    gen: Generation
+
+
 class Lost(Value, frozen=True):
     """The transport is over; 1005 and 1006 where no close frame came."""
 
@@ -83,7 +87,10 @@ class Lost(Value, frozen=True):
 
 
 class Submit(Value, frozen=True):
-    """The user did something: `entry` was prepared by the replica; the connection stores it and sends it in its turn."""
+    """The user did something: `entry` was prepared by the replica, numbered by `next_mid`.
+
+    The connection stores it, and sends it in its turn once it is on disk.
+    """
 
     entry: Entry
 
@@ -127,8 +134,6 @@ class PollFailed(Value, frozen=True):
 
 
 ClientInput = (
-    Start | Stop | Tick | TokenReady | TokenFailed | Opened | Refused | Unreachable | Received | ReceivedBinary | Lost
-    | Submit | Stored | Woke | NetworkChanged | SyncNow | TakeOver | PollAnswered | PollFailed
+    Start | Stop | Tick | TokenReady | TokenFailed | Opened | Refused | Unreachable | Received | ReceivedBinary | Heard
+    | Lost | Submit | Stored | Woke | NetworkChanged | SyncNow | TakeOver | PollAnswered | PollFailed
 )  # fmt: skip
-
-LinkName = Literal["offline", "connecting", "syncing", "live", "polling", "stopped"]

@@ -1,10 +1,15 @@
 """Everything a client asks of its driver: the closed union `ClientOutput`."""
 
+from typing import Literal
+
 from .._clock import ClockEstimate
 from .._errors import Fault
 from .._facts import Fact
 from .._messages import DevicePresence, Result
-from .._types import Generation, Handle, Monotonic, Value, Wall
+from .._types import Generation, Handle, Monotonic, SessionId, UserId, Value, Wall
+
+
+LinkName = Literal["offline", "connecting", "syncing", "live", "polling", "stopped"]
 
 
 class GetToken(Value, frozen=True):
@@ -45,7 +50,7 @@ class Store(Value, frozen=True):
 
 
 class Poll(Value, frozen=True):
-    """Ask the server over HTTP; answer `PollAnswered` or `PollFailed` with this `gen`.
+    """Ask the server over HTTP; answer `PollAnswered` or `PollFailed` with this `gen`. Two may be out at once.
 
     Attributes:
         method, path: relative to the server's base; `path` includes the query.
@@ -65,16 +70,22 @@ class LinkChanged(Value, frozen=True):
     """What to show of the link.
 
     Attributes:
-        state: offline, connecting, syncing, live, polling or stopped.
-        why: a sentence for people.
+        why: for people: what led here.
         retry_at: monotonic time of the next attempt, None when none is planned.
         sign_in: the user must sign in before it can go on well.
     """
 
-    state: str
+    state: LinkName
     why: str = ""
     retry_at: Monotonic | None = None
     sign_in: bool = False
+
+
+class Welcomed(Value, frozen=True):
+    """A session began, for this user: the one that store, outbox and device belong to from now on."""
+
+    user: UserId
+    session: SessionId
 
 
 class Synced(Value, frozen=True):
@@ -119,6 +130,6 @@ class Ignored(Value, frozen=True):
 
 
 ClientOutput = (
-    GetToken | OpenTransport | CloseTransport | Transmit | Store | Poll | LinkChanged | Synced | Answered
-    | PresenceHeard | ClockSampled | HeartbeatHeard | Faulted | Ignored
+    GetToken | OpenTransport | CloseTransport | Transmit | Store | Poll | LinkChanged | Welcomed | Synced
+    | Answered | PresenceHeard | ClockSampled | HeartbeatHeard | Faulted | Ignored
 )  # fmt: skip

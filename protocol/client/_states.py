@@ -1,11 +1,16 @@
 """Where a client can stand: one frozen class per state, holding only what is true there.
 
-Two regions run side by side: the link (a socket) and polling (HTTP, while the socket will not come up).
+Three regions run side by side: the link (a socket), polling, and pushing (HTTP, while the socket will not come up).
 """
+
+from typing import Literal
+
+from msgspec import Struct
 
 from .._messages import Goodbye, Welcome
 from .._records import Record
-from .._types import Generation, ItemId, Monotonic, Rev, Value
+from .._types import Cursor, Epoch, Generation, ItemId, Mid, Monotonic, Rev, Value
+from ._pace import Allowance
 
 
 class Idle(Value, frozen=True):
@@ -13,9 +18,14 @@ class Idle(Value, frozen=True):
 
 
 class Refreshing(Value, frozen=True):
-    """A token is being fetched before the next attempt."""
+    """A token is being fetched before the next attempt.
+
+    Attributes:
+        strict: the one in hand was refused just now; the same one again is not worth an attempt.
+    """
 
     gen: Generation
+    strict: bool = False
 
 
 class Connecting(Value, frozen=True):
@@ -25,54 +35,105 @@ class Connecting(Value, frozen=True):
 
 
 class Opening(Value, frozen=True):
-    """Hello is sent; `sent_at` starts the first clock sample."""
+    """The transport stands and hello is sent.
+
+    Attributes:
+        sent_at: when; it starts the first clock sample.
+        cursor: that of hello. goodbye: the server is about to close.
+    """
 
     gen: Generation
     sent_at: Monotonic
+    cursor: Cursor | None = None
+    goodbye: Goodbye | None = None
 
 
 class Gathering(Value, frozen=True):
-    """Parts of a snapshot so far."""
+    """Parts of a snapshot so far; until the last one events are dropped.
 
-    rev: Rev
-    items: tuple[Record, ...] = ()
-    deleted: tuple[ItemId, ...] | None = None
-    parts: int = 0
+    Attributes:
+        part: number of the newest, None before the first. rev: of all of them.
+    """
+
+    rev: Rev = Rev(0)
+    part: int | None = None
+    items: tuple[tuple[Record, ...], ...] = ()
+    deleted: tuple[tuple[ItemId, ...], ...] = ()
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """What is true from welcome on, of this connection only.
+
+    Attributes:
+        opened_at: when the transport stood.
+        epoch: of frames that name none.
+        sent: the greatest mid sent. unanswered: those of them that wait for their answer.
+        doubted: sent under an epoch that has ended; an `error` about one of them is old news.
+        held: an epoch that the server has disowned; nothing is sent under it.
+        heard: how far the server has read to us on this connection.
+        acked: what the server knows to be stored here, None for nothing.
+        pings: `t0` of pings without a pong.
+        goodbye: the server is about to close.
+    """
+
+    opened_at: Monotonic
+    welcome: Welcome
+    epoch: Epoch
+    allowance: Allowance
+    sent: Mid = Mid(0)
+    unanswered: tuple[Mid, ...] = ()
+    doubted: tuple[Mid, ...] = ()
+    held: Epoch | None = None
+    heard: Rev = Rev(0)
+    acked: Cursor | None = None
+    pings: tuple[float, ...] = ()
+    gathering: Gathering | None = None
+    goodbye: Goodbye | None = None
 
 
 class Syncing(Value, frozen=True):
     """Welcome came; the server brings us up to date."""
 
     gen: Generation
-    welcome: Welcome
-    gathering: Gathering | None = None
-    goodbye: Goodbye | None = None
+    session: Session
 
 
 class Live(Value, frozen=True):
     """Up to date; changes come as they are made."""
 
     gen: Generation
-    welcome: Welcome
+    session: Session
     since: Monotonic
-    gathering: Gathering | None = None
-    goodbye: Goodbye | None = None
 
 
 class Backoff(Value, frozen=True):
-    """Waiting for the next attempt. `why`: what ended the last one."""
+    """Between two attempts; RECONNECT_DUE says when the next one begins, or is not set where only polling is left.
+
+    Attributes:
+        why: what ended the last one.
+        not_before: no hint brings the next one further forward.
+    """
 
     why: str
+    not_before: Monotonic
 
 
 class Stopped(Value, frozen=True):
-    """No attempt without the user. `reason`: asked, or the decision of a close code."""
+    """No attempt without the user.
+
+    Attributes:
+        reason: asked, or the decision of a close code.
+        winner: `conn` of the connection that replaced this one.
+    """
 
     reason: str
     sign_in: bool = False
+    winner: int | None = None
 
 
 Link = Idle | Refreshing | Connecting | Opening | Syncing | Live | Backoff | Stopped
+
+What = Literal["changes", "snapshot"]
 
 
 class PollOff(Value, frozen=True):
@@ -80,16 +141,47 @@ class PollOff(Value, frozen=True):
 
 
 class PollSoon(Value, frozen=True):
-    """Between two polls; POLL_DUE says when."""
+    """Between two polls; POLL_DUE says when the next begins.
+
+    Attributes:
+        what: what it will ask for.
+        storing: it waits only for what was learned to be on disk: a poll acknowledges its cursor.
+    """
+
+    what: What = "changes"
+    storing: bool = False
 
 
 class Polling(Value, frozen=True):
-    """A request is out. `what`: changes, snapshot or mutations."""
+    """A request for news is out.
+
+    Attributes:
+        epoch: of the cursor when it was sent.
+        wait: a long poll. late_at: when it counts as failed.
+    """
 
     gen: Generation
-    what: str
+    what: What
     sent_at: Monotonic
-    epoch_at_send: str | None
+    late_at: Monotonic
+    epoch: Epoch | None
+    wait: bool
 
 
 Polled = PollOff | PollSoon | Polling
+
+
+class PushOff(Value, frozen=True):
+    """No request with mutations is out."""
+
+
+class Pushing(Value, frozen=True):
+    """A request with mutations is out; attributes as in `Polling`."""
+
+    gen: Generation
+    sent_at: Monotonic
+    late_at: Monotonic
+    epoch: Epoch
+
+
+Pushed = PushOff | Pushing

@@ -1,0 +1,84 @@
+"""Asking over HTTP while no socket can be had (docs/protocol.md#life-poll-start): beginning, one request, ending."""
+
+from urllib.parse import quote
+
+from .._timers import ClientTimer as T
+from .._types import Cursor
+from ._outputs import Poll
+from ._states import Idle, Polling, PollOff, PollSoon, PushOff, Stopped, What
+from ._turn import POLLING, Turn
+from ._upload import MARGIN_MS, pump, request_ms, watch
+
+
+SNAPSHOT = "/api/alarms-timers"
+CHANGES = "/api/alarms-timers/changes"
+CUTS = 2
+"""After so many long polls cut in a row the rest are short (docs/protocol.md#life-poll-long)."""
+
+_JITTER = 0.2
+
+
+def mind(turn: Turn) -> None:
+    """The socket is not there: from now on so long, then polling begins."""
+    m = turn.machine
+    if isinstance(m.polled, PollOff) and T.POLL_START_DUE not in m.timers:
+        turn.after(T.POLL_START_DUE, m.timing.poll_after_ms)
+
+
+def begin(turn: Turn) -> None:
+    """Start polling, unless it runs or nobody wants to be connected."""
+    m = turn.machine
+    if not isinstance(m.polled, PollOff) or isinstance(m.state, Idle | Stopped):
+        return
+    turn.clear(T.POLL_START_DUE)
+    turn.set(polled=PollSoon(), cuts=0)
+    poll(turn)
+    pump(turn)
+
+
+def end(turn: Turn) -> None:
+    """Stop polling; whatever is still answered belongs to nobody."""
+    turn.set(polled=PollOff(), pushed=PushOff())
+    turn.clear(*POLLING)
+
+
+def poll(turn: Turn, what: What = "changes") -> None:
+    """Ask now, if that is possible."""
+    m = turn.machine
+    turn.clear(T.POLL_DUE)
+    if m.token is None or m.refused:
+        rest(turn, what=what)
+    elif any(waiting.cursor for waiting in m.storing):
+        # `since` counts as an ack, so it may only name what is on disk (docs/protocol.md#http-changes-ack).
+        rest(turn, what=what, storing=True)
+    elif m.cursor is None or what == "snapshot":
+        _ask(turn, "snapshot", SNAPSHOT, 0)
+    else:
+        wait = 0 if m.cuts >= CUTS else m.timing.poll_wait_ms // 1000
+        _ask(turn, "changes", CHANGES, wait)
+
+
+def rest(turn: Turn, ms: float | None = None, *, what: What = "changes", storing: bool = False) -> None:
+    """Poll again later: after `ms`, else after the usual time, give or take a fifth."""
+    usual = turn.machine.timing.poll_every_ms
+    delay = turn.draw((1 - _JITTER) * usual, (1 + _JITTER) * usual)
+    turn.set(polled=PollSoon(what, storing))
+    turn.after(T.POLL_DUE, delay if ms is None else max(ms, delay))
+    watch(turn)
+
+
+def _ask(turn: Turn, what: What, path: str, wait: int) -> None:
+    m = turn.machine
+    assert m.token is not None
+    gen, timeout_ms = turn.new_gen(), wait * 1000 + request_ms(turn)
+    epoch = None if m.cursor is None else m.cursor.epoch
+    late_at = turn.later(timeout_ms + MARGIN_MS)
+    turn.set(polled=Polling(gen, what, turn.now, late_at, epoch, wait > 0))
+    watch(turn)
+    turn.count("polls")
+    query = _since(m.cursor) + (f"&wait={wait}" if wait else "")
+    turn.do(Poll(gen, m.token, "GET", f"{path}?device_id={quote(m.device, safe='')}{query}", None, timeout_ms))
+
+
+def _since(cursor: Cursor | None) -> str:
+    return "" if cursor is None else f"&since={quote(cursor.epoch, safe='')}:{cursor.rev}"

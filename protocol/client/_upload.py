@@ -1,0 +1,111 @@
+"""How the outbox leaves: over the socket while there is a session, else by HTTP while polling.
+
+What to send is read off the outbox each time, so nothing can be forgotten: on every new transport sending starts at the
+lowest unanswered mid by itself (docs/protocol.md#outbox-send-from).
+"""
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from .. import _submission
+from .._facts import Entry
+from .._framing import encode
+from .._timers import ClientTimer as T
+from .._types import Epoch, Mid
+from ._outputs import Poll
+from ._states import Polling, PollOff, Pushing, PushOff, Session
+from ._turn import Turn
+
+
+MUTATIONS = "/api/alarms-timers/mutations"
+MARGIN_MS = 1_000
+"""How much longer than the driver the machine itself waits for an answer over HTTP."""
+
+
+def pump(turn: Turn) -> None:
+    """Send what may be sent now."""
+    session = turn.session
+    if turn.now < turn.machine.paused:
+        return
+    if session is not None:
+        _pump_socket(turn, session)
+    elif not isinstance(turn.machine.polled, PollOff):
+        _push(turn)
+
+
+def pause(turn: Turn, ms: float) -> None:
+    """Send nothing of the outbox for a while."""
+    turn.set(paused=turn.later(ms))
+    turn.after(T.RESEND_DUE, ms)
+
+
+def _pump_socket(turn: Turn, session: Session) -> None:
+    m = turn.machine
+    # A client sends under the epoch that it is in, and none is sent again before the snapshot of a new one.
+    elsewhere = m.cursor is not None and m.cursor.epoch != session.epoch
+    if session.goodbye is not None or session.held == session.epoch or elsewhere:
+        return
+    for entry in waiting(turn, session.sent):
+        if len(session.unanswered) >= m.limits.window:
+            return
+        if (wait_ms := session.allowance.wait_ms(turn.now, m.limits)) > 0:
+            turn.after(T.RESEND_DUE, wait_ms)
+            return
+        turn.send(_submission.write(session.epoch, entry.mid, entry.edit))
+        turn.in_session(sent=entry.mid, unanswered=(*session.unanswered, entry.mid))
+        session = turn.session or session
+
+
+def waiting(turn: Turn, sent: Mid) -> Iterator[Entry]:
+    """Unanswered entries after `sent` that are on disk (docs/protocol.md#outbox-durable)."""
+    for entry in turn.machine.outbox:
+        if entry.mid > turn.machine.kept:
+            return
+        if entry.mid > sent and entry.answered is None:
+            yield entry
+
+
+def _push(turn: Turn) -> None:
+    m = turn.machine
+    if isinstance(m.pushed, Pushing) or m.token is None or m.refused or m.cursor is None:
+        return
+    mutations = _batch(turn, m.cursor.epoch)
+    if not mutations:
+        return
+    gen, timeout_ms = turn.new_gen(), request_ms(turn)
+    path = f"{MUTATIONS}?device_id={quote(m.device, safe='')}"
+    turn.set(pushed=Pushing(gen, turn.now, turn.later(timeout_ms + MARGIN_MS), m.cursor.epoch))
+    watch(turn)
+    turn.count("polls")
+    turn.do(Poll(gen, m.token, "POST", path, f'{{"mutations":[{",".join(mutations)}]}}', timeout_ms))
+
+
+def _batch(turn: Turn, epoch: Epoch) -> list[str]:
+    limits = turn.machine.limits
+    texts: list[str] = []
+    size = 0
+    for entry in waiting(turn, Mid(0)):
+        text = encode(_submission.write(epoch, entry.mid, entry.edit))
+        size += len(text)
+        if len(texts) >= limits.batch or (texts and size > limits.inflate):
+            break
+        texts.append(text)
+    return texts
+
+
+def request_ms(turn: Turn) -> int:
+    """How long a request that does not wait may take."""
+    return turn.machine.timing.connect_ms + turn.machine.timing.opening_ms
+
+
+def watch(turn: Turn) -> None:
+    """POLL_LATE_DUE belongs to the request that will be late first."""
+    m = turn.machine
+    late = [out.late_at for out in (m.polled, m.pushed) if isinstance(out, Polling | Pushing)]
+    turn.set(timers=m.timers.set(T.POLL_LATE_DUE, min(late)) if late else m.timers.clear(T.POLL_LATE_DUE))
+
+
+def stop_pushing(turn: Turn) -> None:
+    """Whatever is still answered belongs to nobody."""
+    turn.set(pushed=PushOff())
+    watch(turn)
