@@ -1,0 +1,118 @@
+"""The application: Quart-Trio routes over the table of handlers, and errors in the one form that they have."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
+
+import trio
+from quart import Response, request, websocket
+from quart_trio import QuartTrio
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from protocol import Fault, FaultCode
+from protocol.server import Refuse, read_request
+
+from .answers import JSON, Answer, Asked, fault_body, headers_of
+from .config import Config
+from .connection import hand_over
+from .http_class import DirectHTTPConnection, DirectWebsocketConnection
+from .routes import ROUTES, SOCKET, Route
+from .services import Services
+from .serving import run_server
+from .session import Hidden, Session
+
+
+async def serve(
+    config: Config, *, stop: trio.Event, task_status: trio.TaskStatus[Sequence[str]] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a server until `stop` is set and its clients have left; reports its addresses when it listens.
+
+    Raises:
+        StoreUnusable: the database cannot be opened.
+        SecretUnusable: the token secret beside it must not be used.
+        OSError: the address cannot be bound, or a certificate cannot be read.
+    """
+    await run_server(config, create_app, stop=stop, task_status=task_status)
+
+
+def create_app(services: Services) -> QuartTrio:
+    """The Quart-Trio application: every route, and errors in the one form that they have."""
+    app = QuartTrio("tocsin", static_folder=None)
+    # An address has one spelling: a redirect would be answered in HTML.
+    app.url_map.merge_slashes = False
+    app.asgi_http_class = DirectHTTPConnection
+    app.asgi_websocket_class = DirectWebsocketConnection
+    for route in ROUTES:
+        app.add_url_rule(
+            route.path,
+            endpoint=f"{route.method} {route.path}",
+            view_func=_view(services, route),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    app.add_websocket(SOCKET, view_func=_socket_view(services))
+    app.register_error_handler(HTTPException, _no_route(services))
+    return app
+
+
+def _view(services: Services, route: Route) -> Callable[..., Awaitable[Response]]:
+    async def view(item: str = "") -> Response:
+        t1 = services.wall()
+        body = await request.get_data(cache=False)
+        assert isinstance(body, bytes)
+        asked = Asked(t1, body, request.headers.get("Authorization"), request.args.to_dict(), item)
+        return _response(await route.answer(services, asked))
+
+    return view
+
+
+def _socket_view(services: Services) -> Callable[..., Awaitable[Response | None]]:
+    async def view() -> Response | None:
+        session, hidden = Session(services), Hidden()
+        asked = read_request(
+            websocket.requested_subprotocols,
+            websocket.headers.get("Authorization"),
+            websocket.args.get("token"),
+            websocket.headers.get("Origin"),
+            hidden.hide,
+        )
+        verdict = await session.request(asked, hidden)
+        if isinstance(verdict, Refuse):
+            return _response(_refused(services, verdict))
+        await websocket.accept(subprotocol=verdict.subprotocol)
+        hand_over(websocket.scope, session)
+        return None
+
+    return view
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, Headers([JSON, *answer.headers]))
+
+
+def _refused(services: Services, verdict: Refuse) -> Answer:
+    fault = Fault(cast("FaultCode", verdict.code), verdict.message, retryable=verdict.status == 503)
+    return _error(services, fault, verdict.status)
+
+
+def _error(services: Services, fault: Fault, status: int, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    services.hub.count_refusal(fault.code)
+    now = services.wall()
+    return Answer(fault_body(fault, {"t1": now, "t2": now}), status, (*headers_of(status, fault), *headers))
+
+
+def _no_route(services: Services) -> Callable[[HTTPException], Awaitable[Response]]:
+    async def handle(error: HTTPException) -> Response:
+        match error:
+            case NotFound():
+                answer = _error(services, Fault("not_found", "There is no such address here."), 404)
+            case MethodNotAllowed():
+                allowed = ", ".join(sorted(error.valid_methods or ()))
+                fault = Fault("not_found", f"This address takes {allowed}.")
+                answer = _error(services, fault, 405, (("allow", allowed),))
+            case _:
+                fault = Fault("bad_message", "This request cannot be read.")
+                answer = _error(services, fault, error.code or 400)
+        return _response(answer)
+
+    return handle

@@ -1,0 +1,87 @@
+"""Signing in and out over HTTP; everything is decided in `sign_in`."""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from protocol import Fault
+
+from .answers import Answer, Asked, Refused
+from .auth import Verified
+from .services import Services
+from .sign_in import TokenPair
+
+
+T = TypeVar("T")
+
+
+class Credentials(Struct, frozen=True):
+    """Body of `POST /api/auth/token`."""
+
+    name: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"<Credentials of {self.name!r}>"
+
+
+class Refreshing(Struct, frozen=True):
+    """Body of `POST /api/auth/refresh`."""
+
+    refresh_token: str
+
+    def __repr__(self) -> str:
+        return "<Refreshing>"
+
+
+class Tokens(Struct, frozen=True):
+    """What both answer, with the names of RFC 6749, section 5.1. `expires_in` is in seconds."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        return f"<Tokens for {self.expires_in} s>"
+
+
+_CREDENTIALS = msgspec.json.Decoder(Credentials)
+_REFRESHING = msgspec.json.Decoder(Refreshing)
+
+
+async def post_token(services: Services, asked: Asked) -> Answer:
+    """Sign in."""
+    credentials = _read(_CREDENTIALS, asked.body, "name and password, both strings")
+    return _tokens(services, await services.sign_in.sign_in(credentials.name, credentials.password))
+
+
+async def post_refresh(services: Services, asked: Asked) -> Answer:
+    """Trade a refresh token for a new pair."""
+    refreshing = _read(_REFRESHING, asked.body, "refresh_token, a string")
+    return _tokens(services, await services.sign_in.refresh(refreshing.refresh_token))
+
+
+async def post_logout(services: Services, asked: Asked, who: Verified) -> Answer:
+    """End the session of the token; its sockets are closed at once."""
+    del asked
+    await services.sign_in.sign_out(who)
+    return Answer(b'{"signed_out":true}')
+
+
+def _read(decoder: "msgspec.json.Decoder[T]", body: bytes, members: str) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        # Not the error's own words: they may repeat what was sent.
+        raise Refused(Fault("bad_message", f"The body is a JSON object with {members}.")) from None
+    except (msgspec.MsgspecError, RecursionError):
+        raise Refused(Fault("bad_json", "The body is not JSON.")) from None
+
+
+def _tokens(services: Services, pair: TokenPair | Fault) -> Answer:
+    if isinstance(pair, Fault):
+        raise Refused(pair)
+    seconds = (pair.expires_at - services.wall()) // 1_000
+    return Answer(msgspec.json.encode(Tokens(pair.token, pair.refresh_token, "bearer", seconds)))
