@@ -22,7 +22,7 @@ LAST_MS = 253_370_764_799_999
 
 MAX_RING_S = 3_600
 MAX_SNOOZE_S = 86_400
-MAX_AUTO_SNOOZE = 16
+MAX_AUTO_SNOOZE = 15
 MAX_DURATION_MS = 100 * DAY_MS
 MAX_NESTING = 16
 
@@ -41,11 +41,6 @@ class Unfit(Struct, frozen=True):
 
 Reader = Callable[[Any], Any]
 """A JSON value to what the record keeps, or `Unfit`. Total."""
-
-
-def read(kind: Kind, name: str, value: Any) -> Any:
-    """What the record keeps for a JSON value of a definition field, or `Unfit`; `name` must be in `READERS`."""
-    return READERS[kind][name](value)
 
 
 def read_fitting(kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +65,7 @@ def within(value: int, low: int, high: int) -> Unfit | None:
     return None if low <= value <= high else Unfit(f"must be {low} to {high}")
 
 
-def whole(low: int, high: int) -> Reader:
+def _whole(low: int, high: int) -> Reader:
     """A reader of whole numbers from `low` to `high`."""
 
     def read_whole(value: Any) -> int | Unfit:
@@ -188,14 +183,14 @@ def _is_utf8(value: str) -> bool:
     return True
 
 
-_INSTANT = whole(0, LAST_MS)
+_INSTANT = _whole(0, LAST_MS)
 
 _COMMON: dict[str, Reader] = {
     "label": _text,
     "sound": _text,
-    "ring_s": whole(1, MAX_RING_S),
-    "snooze_s": whole(0, MAX_SNOOZE_S),
-    "auto_snooze": whole(0, MAX_AUTO_SNOOZE),
+    "ring_s": _whole(1, MAX_RING_S),
+    "snooze_s": _whole(0, MAX_SNOOZE_S),
+    "auto_snooze": _whole(0, MAX_AUTO_SNOOZE),
     "extra": _extra,
 }
 
@@ -210,7 +205,7 @@ _ALARM: dict[str, Reader] = {
 
 READERS: dict[Kind, dict[str, Reader]] = {
     "alarm": _COMMON | _ALARM,
-    "timer": _COMMON | {"duration_ms": whole(1, MAX_DURATION_MS)},
+    "timer": _COMMON | {"duration_ms": _whole(1, MAX_DURATION_MS)},
 }
 """The readers of all definition fields, by kind, in the order in which faults are looked for."""
 

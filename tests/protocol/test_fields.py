@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol._fields import MAX_NESTING, READERS, REQUIRED, Unfit, is_identifier, read, read_fitting, same
+from protocol._fields import MAX_NESTING, READERS, REQUIRED, Unfit, is_identifier, read_fitting, same
 from protocol._records import DEFINITION, Alarm, Timer
 from protocol._types import Kind
 
@@ -87,20 +87,20 @@ UNFIT: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("name", "value", "kept"), FIT)
 def test_a_value_that_fits_is_kept_in_the_one_form_of_records(name: str, value: Any, kept: Any) -> None:
-    assert read("alarm", name, value) == kept
+    assert READERS["alarm"][name](value) == kept
 
 
 @pytest.mark.parametrize(("name", "value", "why"), UNFIT)
 def test_a_value_that_does_not_fit_is_refused_with_what_would(name: str, value: Any, why: str) -> None:
-    found = read("alarm", name, value)
+    found = READERS["alarm"][name](value)
     assert isinstance(found, Unfit)
     assert why in found.why
 
 
 def test_a_duration_is_between_a_millisecond_and_a_hundred_days() -> None:
-    assert read("timer", "duration_ms", 8_640_000_000) == 8_640_000_000
-    assert isinstance(read("timer", "duration_ms", 8_640_000_001), Unfit)
-    assert isinstance(read("timer", "duration_ms", 0), Unfit)
+    assert READERS["timer"]["duration_ms"](8_640_000_000) == 8_640_000_000
+    assert isinstance(READERS["timer"]["duration_ms"](8_640_000_001), Unfit)
+    assert isinstance(READERS["timer"]["duration_ms"](0), Unfit)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,7 +127,7 @@ def test_reading_what_was_kept_keeps_it(case: tuple[Kind, dict[str, Any]]) -> No
 
 @given(json_values, st.sampled_from(sorted(READERS["alarm"])))
 def test_reading_any_json_never_fails(value: Any, name: str) -> None:
-    read("alarm", name, value)
+    READERS["alarm"][name](value)
 
 
 @given(json_values, json_values)
