@@ -166,6 +166,7 @@ RANGES: dict[int, CloseRow] = {
 OTHER = CloseRow(0, "anything else", BackOff())
 UNREACHABLE = CloseRow(0, "no transport, no welcome or no token in time", BackOff())
 WOKEN = CloseRow(0, "the device slept", AtOnce())
+NO_SUBPROTOCOL = CloseRow(0, "a 101 without the subprotocol", BackOff())
 RENAMED = CloseRow(0, "a new device identifier", AtOnce(), Repeat(2, BackOff(failed=True), within_ms=60_000), "renamed")
 SAME_TOKEN = CloseRow(0, "the same token again", BackOff(), mends=True)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from .._close_codes import RENAMED
 from .._errors import Fault, FaultCode
 from .._facts import Entry, Renamed, ResultHeard
-from .._messages import Error, ItemEvent, Result
+from .._messages import AlarmCreated, Error, ItemEvent, Result, TimerCreated
 from .._reconnect import believed
 from .._types import Cursor, DeviceId, Epoch, Mid, Rev
 from ._ending import finish, hang_up
@@ -34,7 +34,10 @@ def resulted(turn: Turn, result: Result, epoch: Epoch) -> None:
     awaited = _answer(turn, result.mid)
     if entry is None or entry.answered is not None:
         # Its event came first and retired it, or this is a second answer to a second sending.
-        turn.do(Answered(result)) if awaited and not result.dup else turn.ignore(f"mid {result.mid} was answered")
+        if awaited and not result.dup:
+            turn.do(Answered(result))
+        else:
+            turn.ignore(f"mid {result.mid} was answered")
         return
     turn.store(ResultHeard(result, epoch))
     turn.do(Answered(result))
@@ -63,9 +66,26 @@ def _answer(turn: Turn, mid: int) -> bool:
 
 
 def retire_by_events(turn: Turn, events: tuple[ItemEvent, ...]) -> None:
-    """Entries that the events contain leave, as they leave the replica (docs/protocol.md#outbox-leaves-view)."""
+    """Entries that the events contain leave, as they leave the replica (docs/protocol.md#outbox-leave)."""
     device = turn.machine.device
     retire(turn, max((e.origin.mid for e in events if e.origin and e.origin.device_id == device), default=NO_MID))
+
+
+def not_ours(turn: Turn, events: tuple[ItemEvent, ...]) -> Mid | None:
+    """The waiting entry whose number the log gives to something else: another copy of this store used it first.
+
+    Without this look the entry would be taken for contained and be lost (docs/protocol.md#outbox-new-device).
+    """
+    device = turn.machine.device
+    for event in events:
+        entry = find(turn, event.origin.mid) if event.origin and event.origin.device_id == device else None
+        if entry is not None and (_item(event) != entry.edit.id or event.at > entry.edit.at):
+            return entry.mid
+    return None
+
+
+def _item(event: ItemEvent) -> object:
+    return event.data.get("id") if isinstance(event, AlarmCreated | TimerCreated) else event.id
 
 
 def retire(turn: Turn, contained: Mid = NO_MID) -> None:
@@ -177,7 +197,7 @@ def _not_now(turn: Turn, error: Error, ref: int | None) -> None:
     pause(turn, max(ms, 1))
     if ref is not None:
         rewind(turn, ref)
-    else:
+    elif turn.session is not None:
         say_again(turn, ms)
 
 

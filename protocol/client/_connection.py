@@ -1,7 +1,10 @@
 """The client's side of a sync session, as a driver uses it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import msgspec
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from .._chance import Chance
@@ -9,14 +12,31 @@ from .._facts import Entry
 from .._machine import Connection
 from .._messages import App
 from .._settings import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
-from .._types import Cursor, DeviceId, Mid, UserId, Wall
+from .._types import Cursor, DeviceId, Generation, Mid, UserId, Wall
 from ._machine import ClientMachine
 from ._outputs import ClientOutput
 from ._states import Backoff, Live, PollOff, Stopped, Syncing
 from ._table import CLIENT
+from ._turn import link_gen
 
 
 NO_APP = App()
+
+
+class _Setup(Struct, frozen=True, kw_only=True):
+    """The constructor's arguments, as a trace holds them."""
+
+    device: str
+    name: str = ""
+    cursor: Cursor | None = None
+    outbox: tuple[Entry, ...] = ()
+    conn: int = 0
+    seed: int = 0
+    user: str | None = None
+    app: App = NO_APP
+    timing: Timing = DEFAULT_TIMING
+    limits: Limits = DEFAULT_LIMITS
+    caps: tuple[str, ...] = ()
 
 
 class ClientConnection(Connection[ClientMachine, ClientOutput]):
@@ -74,6 +94,38 @@ class ClientConnection(Connection[ClientMachine, ClientOutput]):
             kept=newest,
         )
         super().__init__(machine, record=record)
+
+    @property
+    def gen(self) -> Generation:
+        """The generation of the attempt in hand, 0 where there is none; what comes from it carries this number."""
+        return link_gen(self._machine.state) or Generation(0)
+
+    def setup(self) -> Mapping[str, Any]:
+        """What `from_setup` needs to build the same connection again, for the header of a trace."""
+        first = self._past[0][0] if self._past else self._machine
+        return {
+            "device": first.device,
+            "name": first.name,
+            "cursor": first.cursor,
+            "outbox": first.outbox,
+            "conn": first.conn,
+            "seed": first.chance.state,
+            "user": first.user,
+            "app": first.app,
+            "timing": first.timing,
+            "limits": first.limits,
+            "caps": first.caps,
+        }
+
+    @classmethod
+    def from_setup(cls, setup: Mapping[str, Any]) -> "ClientConnection":
+        """A connection as `setup` describes it, recording.
+
+        Raises:
+            msgspec.ValidationError: the description does not fit.
+        """
+        fitted = msgspec.convert(setup, _Setup)
+        return cls(**{name: getattr(fitted, name) for name in fitted.__struct_fields__})
 
     def server_time(self, now: float) -> Wall | None:
         """The server's clock at monotonic `now` (seconds), ms; None before the first sample."""

@@ -6,14 +6,15 @@ from msgspec import UNSET, UnsetType
 
 from .._errors import Fault
 from .._facts import EventsHeard, SnapshotHeard
-from .._messages import AlarmUpdated, ItemEvent, Snapshot, Synced, SyncRequired, TimerUpdated
+from .._messages import AlarmUpdated, ItemEvent, Snapshot, SyncRequired, TimerUpdated
+from .._messages import Synced as SyncedMessage
 from .._reconnect import in_step
 from .._records import Record
 from .._timers import ClientTimer as T
 from .._types import Cursor, Epoch, ItemId, Mid, Rev
-from . import _outputs as say
-from ._answers import reopen, retire_by_events
+from ._answers import not_ours, rename, reopen, retire_by_events
 from ._ending import GAP, bad, close
+from ._outputs import Synced
 from ._polling import end
 from ._states import Gathering, Live, Session, Syncing
 from ._turn import LARGEST, Turn
@@ -60,6 +61,9 @@ def is_malformed(message: ItemEvent) -> bool:
 
 def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> None:
     """Events that continue after the cursor without a gap."""
+    if (reused := not_ours(turn, events)) is not None:
+        rename(turn, reused)
+        return
     cursor = Cursor(epoch, events[-1].rev)
     turn.set(cursor=cursor)
     turn.count("events", len(events))
@@ -70,7 +74,7 @@ def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> Non
 # --- stretches --------------------------------------------------------------------------------------------------------
 
 
-def stretch(turn: Turn, session: Session, message: SyncRequired | Snapshot | Synced) -> None:
+def stretch(turn: Turn, session: Session, message: SyncRequired | Snapshot | SyncedMessage) -> None:
     """What begins, fills and ends a snapshot or a replay."""
     if isinstance(message, SyncRequired):
         _enter(turn, session, message.epoch)
@@ -134,7 +138,7 @@ def take_snapshot(
     return True
 
 
-def _synced(turn: Turn, session: Session, message: Synced) -> None:
+def _synced(turn: Turn, session: Session, message: SyncedMessage) -> None:
     cursor = turn.machine.cursor
     here = cursor is not None and cursor.epoch == message.epoch == session.epoch and cursor.rev >= message.rev
     if session.gathering is not None or not here:
@@ -144,7 +148,7 @@ def _synced(turn: Turn, session: Session, message: Synced) -> None:
     if isinstance(turn.machine.state, Syncing):
         _go_live(turn, turn.machine.state)
     acknowledge(turn)
-    turn.do(say.Synced())
+    turn.do(Synced())
 
 
 def _go_live(turn: Turn, state: Syncing) -> None:

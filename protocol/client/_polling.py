@@ -42,8 +42,8 @@ def end(turn: Turn) -> None:
     turn.clear(*POLLING)
 
 
-def poll(turn: Turn, what: What = "changes") -> None:
-    """Ask now, if that is possible."""
+def poll(turn: Turn, what: What = "changes", *, afresh: bool = False) -> None:
+    """Ask now, if that is possible; `afresh`: right after a snapshot."""
     m = turn.machine
     turn.clear(T.POLL_DUE)
     if m.token is None or m.refused:
@@ -55,7 +55,7 @@ def poll(turn: Turn, what: What = "changes") -> None:
         _ask(turn, "snapshot", SNAPSHOT, 0)
     else:
         wait = 0 if m.cuts >= CUTS else m.timing.poll_wait_ms // 1000
-        _ask(turn, "changes", CHANGES, wait)
+        _ask(turn, "changes", CHANGES, wait, afresh=afresh)
 
 
 def rest(turn: Turn, ms: float | None = None, *, what: What = "changes", storing: bool = False) -> None:
@@ -67,13 +67,13 @@ def rest(turn: Turn, ms: float | None = None, *, what: What = "changes", storing
     watch(turn)
 
 
-def _ask(turn: Turn, what: What, path: str, wait: int) -> None:
+def _ask(turn: Turn, what: What, path: str, wait: int, *, afresh: bool = False) -> None:
     m = turn.machine
     assert m.token is not None
     gen, timeout_ms = turn.new_gen(), wait * 1000 + request_ms(turn)
     epoch = None if m.cursor is None else m.cursor.epoch
     late_at = turn.later(timeout_ms + MARGIN_MS)
-    turn.set(polled=Polling(gen, what, turn.now, late_at, epoch, wait > 0))
+    turn.set(polled=Polling(gen, what, turn.now, late_at, epoch, wait > 0, afresh))
     watch(turn)
     turn.count("polls")
     query = _since(m.cursor) + (f"&wait={wait}" if wait else "")

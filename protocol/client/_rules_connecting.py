@@ -1,7 +1,7 @@
 """From the wish to be connected to hello: tokens, attempts, and what calls for one (docs/protocol.md#life-client)."""
 
 from .._clock import ClockEstimate
-from .._close_codes import SAME_TOKEN, UNREACHABLE, WOKEN, CloseRow, StopFor, row_for_http
+from .._close_codes import NO_SUBPROTOCOL, SAME_TOKEN, UNREACHABLE, WOKEN, StopFor, row_for_http
 from .._messages import Device, Hello
 from .._reconnect import History
 from .._timers import ClientTimer as T
@@ -112,7 +112,7 @@ def opened(turn: Turn, input: Opened) -> None:
     assert isinstance(m.state, Connecting)
     if input.subprotocol != SUBPROTOCOL:
         hang_up(turn, 1002, "subprotocol")
-        finish(turn, CloseRow(0, "no subprotocol", UNREACHABLE.decision), "the server does not speak tocsin.v1")
+        finish(turn, NO_SUBPROTOCOL, "the server does not speak tocsin.v1")
         return
     turn.set(state=Opening(m.state.gen, turn.now, m.stored))
     turn.clear(T.CONNECT_DUE, T.POLL_START_DUE)

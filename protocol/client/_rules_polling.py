@@ -8,12 +8,12 @@ from .._messages import Error, ItemEvent
 from .._reconnect import believed
 from .._timers import ClientTimer as T
 from .._types import Cursor, Rev
-from . import _outputs as say
 from ._answers import errored, resulted
 from ._download import apply_events, is_malformed, take_snapshot
 from ._ending import finish, hang_up
 from ._http import Changes, Results, State, read_answer
 from ._inputs import PollAnswered, PollFailed
+from ._outputs import Synced
 from ._polling import begin, poll, rest
 from ._states import Backoff, Polling, PollSoon, Pushing
 from ._turn import LARGEST, Turn, due, rule
@@ -23,6 +23,9 @@ from ._upload import pause, pump, stop_pushing
 
 CUT = frozenset({0, 408, 502, 503, 504})
 """How a proxy that cuts long polls answers, 0 for not at all."""
+
+NOT_OURS = 200
+"""The status of an answer that makes no sense: a captive portal's, mostly."""
 
 
 # --- deadlines --------------------------------------------------------------------------------------------------------
@@ -72,7 +75,7 @@ def _news(turn: Turn, polling: Polling, body: str) -> None:
     kind: type[Changes | State] = Changes if polling.what == "changes" else State
     answer = read_answer(body, kind, turn.machine.limits)
     if answer is None or not 0 <= answer.rev <= LARGEST:
-        _poll_failed(turn, polling, 0, 0)
+        _poll_failed(turn, polling, NOT_OURS, 0)
         return
     sampled(turn, polling.sent_at, answer.t1, answer.t2)
     cursor = turn.machine.cursor
@@ -87,26 +90,34 @@ def _news(turn: Turn, polling: Polling, body: str) -> None:
 
 
 def _state(turn: Turn, answer: State) -> None:
-    place = Cursor(answer.epoch, answer.rev)
-    if take_snapshot(turn, place, answer.last_mid, answer.items, answer.deleted):
-        turn.do(say.Synced())
-    poll(turn)
+    place, before = Cursor(answer.epoch, answer.rev), turn.machine.cursor
+    if not take_snapshot(turn, place, answer.last_mid, answer.items, answer.deleted):
+        rest(turn)
+        return
+    if before is None or before.epoch != answer.epoch:
+        # What was held back for the old epoch may go under the new one.
+        turn.set(paused=turn.now)
+    turn.do(Synced())
+    poll(turn, afresh=True)
 
 
 def _changes(turn: Turn, polling: Polling, answer: Changes) -> None:
     cursor = turn.machine.cursor
     assert cursor is not None
     if answer.sync_required is not UNSET or answer.epoch != cursor.epoch:
-        poll(turn, "snapshot")
+        if polling.afresh:
+            rest(turn, what="snapshot")
+        else:
+            poll(turn, "snapshot")
         return
     fresh = following(cursor.rev, answer.events)
     if fresh is None:
-        _poll_failed(turn, polling, 0, 0)
+        _poll_failed(turn, polling, NOT_OURS, 0)
         return
     if fresh:
         apply_events(turn, cursor.epoch, fresh)
     turn.set(cuts=0 if polling.wait else turn.machine.cuts)
-    turn.do(say.Synced())
+    turn.do(Synced())
     # An answer without news that did not wait would make a busy loop of the next one.
     patient = polling.wait and turn.now - polling.sent_at >= turn.machine.timing.poll_wait_ms / 2_000
     if fresh or patient:
@@ -140,9 +151,14 @@ def _pushed(turn: Turn, pushing: Pushing, body: str) -> None:
 def _take_results(turn: Turn, answer: Results) -> None:
     for result in answer.results:
         resulted(turn, result, answer.epoch)
-    if answer.error is not None:
-        errored(turn, Error(**asdict(answer.error)))
-        _mend(turn, answer.error.code)
+    if answer.error is None:
+        return
+    if turn.session is not None:
+        # The socket sends the same entries and hears for itself what is wrong with them.
+        turn.ignore(f"error {answer.error.code}: the socket has taken over")
+        return
+    errored(turn, Error(**asdict(answer.error)))
+    _mend(turn, answer.error.code)
 
 
 def _mend(turn: Turn, code: str) -> None:

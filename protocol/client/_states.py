@@ -158,6 +158,7 @@ class Polling(Value, frozen=True):
     Attributes:
         epoch: of the cursor when it was sent.
         wait: a long poll. late_at: when it counts as failed.
+        afresh: right after a snapshot; to be sent for another one would be going in circles.
     """
 
     gen: Generation
@@ -166,6 +167,7 @@ class Polling(Value, frozen=True):
     late_at: Monotonic
     epoch: Epoch | None
     wait: bool
+    afresh: bool = False
 
 
 Polled = PollOff | PollSoon | Polling

@@ -7,9 +7,9 @@ lowest unanswered mid by itself (docs/protocol.md#outbox-send-from).
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from .. import _submission
 from .._facts import Entry
 from .._framing import encode
+from .._submission import write
 from .._timers import ClientTimer as T
 from .._types import Epoch, Mid
 from ._outputs import Poll
@@ -51,7 +51,7 @@ def _pump_socket(turn: Turn, session: Session) -> None:
         if (wait_ms := session.allowance.wait_ms(turn.now, m.limits)) > 0:
             turn.after(T.RESEND_DUE, wait_ms)
             return
-        turn.send(_submission.write(session.epoch, entry.mid, entry.edit))
+        turn.send(write(session.epoch, entry.mid, entry.edit))
         turn.in_session(sent=entry.mid, unanswered=(*session.unanswered, entry.mid))
         session = turn.session or session
 
@@ -85,7 +85,7 @@ def _batch(turn: Turn, epoch: Epoch) -> list[str]:
     texts: list[str] = []
     size = 0
     for entry in waiting(turn, Mid(0)):
-        text = encode(_submission.write(epoch, entry.mid, entry.edit))
+        text = encode(write(epoch, entry.mid, entry.edit))
         size += len(text)
         if len(texts) >= limits.batch or (texts and size > limits.inflate):
             break
