@@ -66,6 +66,8 @@ def read_fault(error: Exception) -> Fault:
     sentence = str(error)
     if not isinstance(error, msgspec.ValidationError):
         return Fault("bad_json", f"Not JSON: {sentence}.")
+    if sentence.startswith("Expected `object`") and "`$" not in sentence:
+        return Fault("bad_json", f"A message is a JSON object: {sentence}.")
     found = _PATH.search(sentence)
     return Fault("bad_message", f"{sentence}.", field=found.group(1) or None if found else None)
 
