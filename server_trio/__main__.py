@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 import trio
@@ -26,7 +25,7 @@ from .check import findings
 from .config import Config, ConfigError, describe, load
 from .opening import make_folder, open_store, open_tokens
 from .passwords import Passwords
-from .secret_file import SecretUnusable
+from .secret_file import SecretUnusable, secret_path
 from .sign_in import unfit_name, unfit_password
 from .sqlite_file import migrate as migrate_file
 from .store import StoreUnavailable, StoreUnusable
@@ -62,25 +61,23 @@ def serve(host: str | None, port: int | None, *, as_json: bool, file: Path | Non
     """Run the server until SIGTERM or SIGINT, then let its clients go in peace."""
     config = configure(file, host=host, port=port, database=database)
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with told():
+    with told(f"{config.host}:{config.port}"):
         trio.run(_serve, config, partial(_ready, as_json=as_json))
 
 
 async def _serve(config: Config, ready: Callable[[Sequence[str]], None]) -> None:
     # Only this command needs Quart, which takes longer to import than the others take to run.
-    run = import_module("server_trio.app").serve
+    from .app import serve as run  # noqa: PLC0415 - see above
+
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(_watch_signals, stop, nursery.cancel_scope)
-        urls: Sequence[str] = await nursery.start(_run_to_end, partial(run, config, stop=stop), nursery.cancel_scope)
-        ready(urls)
 
+        async def run_to_end(task_status: trio.TaskStatus[Sequence[str]] = trio.TASK_STATUS_IGNORED) -> None:
+            await run(config, stop=stop, task_status=task_status)
+            nursery.cancel_scope.cancel()
 
-async def _run_to_end(
-    run: Callable[..., Any], scope: trio.CancelScope, *, task_status: trio.TaskStatus[Sequence[str]]
-) -> None:
-    await run(task_status=task_status)
-    scope.cancel()
+        ready(await nursery.start(run_to_end))
 
 
 async def _watch_signals(
@@ -188,7 +185,8 @@ def check(file: Path | None, database: str | None) -> None:
         click.echo(f"{config.database.shown} is not there yet; the first start makes it.")
         return
     with told():
-        open_tokens(config)
+        if secret_path(config.database.path).exists():
+            open_tokens(config)
         found = findings(config.database.path)
     if found:
         fail("\n".join(found))
@@ -233,18 +231,29 @@ def configure(file: Path | None, **flags: object) -> Config:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn what a person can do something about into one sentence and exit code 1."""
+def told(address: str = "") -> Iterator[None]:
+    """Turn what a person can do something about into one sentence and exit code 1.
+
+    Args:
+        address: what was to be listened on, where something was.
+    """
     try:
         yield
     except EXPECTED as error:
-        fail(str(error))
+        fail(_sentence(error, address))
     except BaseExceptionGroup as group:
         # A nursery wraps what its tasks raise.
         known, others = group.split(EXPECTED)
         if known is None or others is not None:
             raise
-        fail("\n".join(str(error) for error in leaves(known)))
+        fail("\n".join(_sentence(error, address) for error in leaves(known)))
+
+
+def _sentence(error: BaseException, address: str) -> str:
+    """The system names the file it could not open, but not the address it could not bind."""
+    if isinstance(error, OSError) and error.filename is None and address:
+        return f"Cannot listen on {address}: {error.strerror}; choose another with --host and --port."
+    return str(error)
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -81,6 +81,7 @@ def migrate(path: Path) -> list[str]:
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed.")
+    _make_private(path)
     connection = connect(path)
     try:
         with transaction(connection):
@@ -89,6 +90,16 @@ def migrate(path: Path) -> list[str]:
         raise unusable(path, error) from error
     finally:
         connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Make the file for its owner alone: it holds password hashes. SQLite gives its side files the same mode."""
+    try:
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreUnusable(
+            f"{path} cannot be written ({error.strerror}); does its folder exist, and may this user write there?"
+        ) from error
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> list[str]:

@@ -247,6 +247,14 @@ async def test_a_repeat_gets_the_stored_answer_and_changes_nothing(store: Store)
     assert third.result == again.result
 
 
+async def test_a_repeat_in_the_same_transaction_gets_the_same_answer(store: Store) -> None:
+    epoch = (await store.head(ANN)).epoch
+    answer = await submitted(store, ANN, [mutate(epoch, 1, create())] * 2).receive()
+    assert isinstance(answer, tuple)
+    assert answer[0].result is not None
+    assert answer[1].result == replace(answer[0].result, dup=True)
+
+
 async def test_a_rejected_mutation_consumes_its_number(store: Store) -> None:
     epoch = (await store.head(ANN)).epoch
     outcome = await store.commit(ANN, mutate(epoch, 1, Fault("unknown_op", "There is no such op.")))
@@ -477,6 +485,24 @@ async def test_one_device_too_many_makes_the_one_unseen_longest_go(opener: Opene
     async with opener() as store:
         assert [row.id for row in await store.devices(ANN)] == ["a", "c", "d"]
         assert (await found(store, device=DeviceId("b"))).last_mid == 0
+
+
+async def test_a_device_that_comes_and_goes_in_one_transaction_leaves_nothing(opener: Opener) -> None:
+    async with opener() as store:
+        epoch = (await store.head(ANN)).epoch
+        devices = [DeviceId(name) for name in "bcad"]
+        works = [
+            mutate(epoch, 1, create(ItemId(f"of-{device}")), device, Wall(NOW + offset))
+            for offset, device in enumerate(devices)
+        ]
+        answer = await submitted(store, ANN, works).receive()
+        assert isinstance(answer, tuple)
+        assert len(answer) == 4
+    async with opener() as store:
+        assert [row.id for row in await store.devices(ANN)] == ["a", "c", "d"]
+        assert (await found(store, device=DeviceId("b"), mid=Mid(1))).stored is None
+        assert (await store.commit(ANN, mutate(epoch, 1, delete(ItemId("of-b")), DeviceId("b")))).fault is None
+        assert (await store.head(ANN)).rev == 5
 
 
 async def test_devices_unseen_for_long_are_forgotten_in_bounded_steps(store: Store) -> None:
