@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+
 _MASK = (1 << 64) - 1
 _GAMMA = 0x9E3779B97F4A7C15
 

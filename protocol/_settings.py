@@ -12,6 +12,7 @@ class Timing(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
         heartbeat_ms: server to client. silence_ms: client gives up after hearing nothing.
         liveness_ms: server gives up on a v1 peer after hearing nothing.
         ping_ms: client to server, after a burst of five. ack_ms: at most one ack in this time, or per `ack_events`.
+        answer_ms: client sends a mutation again that had no answer for so long.
         unwritable_ms: server gives up on a peer that does not read.
         leeway_ms: how long past its expiry a token still holds. renew_ms: renewal begins this long before expiry.
         backoff_floor_ms, backoff_base_ms, backoff_cap_ms: see `_reconnect`. stable_ms: Live this long resets the backoff.
@@ -34,6 +35,7 @@ class Timing(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     ping_ms: int = 30_000
     ack_ms: int = 5_000
     ack_events: int = 50
+    answer_ms: int = 15_000
     unwritable_ms: int = 10_000
     leeway_ms: int = 30_000
     renew_ms: int = 60_000

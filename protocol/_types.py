@@ -11,6 +11,7 @@ from typing import Literal, NewType
 
 from msgspec import Struct
 
+
 Monotonic = NewType("Monotonic", float)
 """Seconds of a clock that never steps; only differences mean anything."""
 

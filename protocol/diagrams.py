@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 
-from ._close_codes import CLOSE_CODES, close_code_table
+from ._close_codes import CLOSE_CODES, CloseRow, explain
 from ._machine import Table
-from .client import LINK_TABLE, POLL_TABLE
+from .client import CLIENT, POLLING
 from .server import SERVER
 
 MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -35,12 +35,29 @@ def arrows(table: Table) -> Arrows:
 
 
 def state_diagram(table: Table, start: str) -> str:
-    """A Mermaid state diagram of a table."""
+    """A Mermaid state diagram of a table, and the table in words."""
+    return "\n".join([*mermaid(arrows(table), start), "", *state_table(table)])
+
+
+def mermaid(drawn: Arrows, start: str) -> list[str]:
+    """Arrows as a Mermaid state diagram."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {start}"]
-    for (source, target), names in sorted(arrows(table).items()):
+    for (source, target), names in sorted(drawn.items()):
         label = ", ".join(names[:6]) + (f", … ({len(names)})" if len(names) > 6 else "")
         lines.append(f"    {source} --> {target}: {label}")
-    return "\n".join([*lines, "```", "", *state_table(table)])
+    return [*lines, "```"]
+
+
+def polling_diagram() -> str:
+    """The region beside the link."""
+    drawn = {(a.__name__, b.__name__): [cause] for (a, b), cause in POLLING.items()}
+    return "\n".join(mermaid(drawn, "PollOff"))
+
+
+def close_code_table(codes: Mapping[int, CloseRow]) -> str:
+    """Every close code with its one decision."""
+    head = ["| code | meaning | client decides |", "|---|---|---|"]
+    return "\n".join([*head, *(f"| {code} | {row.meaning} | {explain(row)} |" for code, row in sorted(codes.items()))])
 
 
 def state_table(table: Table) -> list[str]:
@@ -53,8 +70,8 @@ def state_table(table: Table) -> list[str]:
 
 
 GENERATED: Mapping[str, Callable[[], str]] = {
-    "client-states": lambda: state_diagram(LINK_TABLE, "Idle"),
-    "polling-states": lambda: state_diagram(POLL_TABLE, "PollOff"),
+    "client-states": lambda: state_diagram(CLIENT, "Idle"),
+    "polling-states": polling_diagram,
     "server-states": lambda: state_diagram(SERVER, "New"),
     "close-codes": lambda: close_code_table(CLOSE_CODES),
 }

@@ -84,11 +84,13 @@ from ._states import (
 )
 from ._table import (
     CLIENT,
+    POLLING,
 )
 
 
 __all__ = [
     "CLIENT",
+    "POLLING",
     "Answered",
     "Backoff",
     "ClientConnection",

@@ -16,7 +16,7 @@ from ._outputs import Answered, Faulted
 from ._states import Live, Opening, Pushing, Syncing
 from ._turn import NO_MID, Turn
 from ._upkeep import renewal_refused, say_again
-from ._upload import pause, stop_pushing
+from ._upload import pause, rewind, stop_pushing
 
 
 UNASKED_PAUSE_MS = 1_000
@@ -58,7 +58,7 @@ def _answer(turn: Turn, mid: int) -> bool:
     session = turn.session
     if session is None or mid not in session.unanswered:
         return False
-    turn.in_session(unanswered=tuple(other for other in session.unanswered if other != mid))
+    turn.in_session(unanswered=tuple(other for other in session.unanswered if other != mid), asked_at=turn.now)
     return True
 
 
@@ -147,14 +147,6 @@ def _said(error: Error) -> Fault:
     }
     # A code of a later version stays as it is: what to do is decided by `retryable` then.
     return Fault(cast("FaultCode", error.code), error.message[:500], retryable=error.retryable, **optional)
-
-
-def rewind(turn: Turn, mid: int) -> None:
-    """Send again from here on."""
-    session = turn.session
-    if session is not None:
-        before = tuple(other for other in session.unanswered if other < mid)
-        turn.in_session(sent=Mid(min(session.sent, mid - 1)), unanswered=before)
 
 
 def _disowned(turn: Turn, ref: int | None) -> None:

@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from .._errors import Fault
 from .._facts import EventsHeard, SnapshotHeard
-from .._messages import AlarmUpdated, ItemEvent, Snapshot, SyncRequired, TimerUpdated
+from .._messages import AlarmUpdated, Heartbeat, ItemEvent, Snapshot, SyncRequired, TimerUpdated
 from .._messages import Synced as SyncedMessage
 from .._reconnect import in_step
 from .._records import Record
@@ -14,7 +14,7 @@ from .._timers import ClientTimer as T
 from .._types import Cursor, Epoch, ItemId, Mid, Rev
 from ._answers import not_ours, rename, reopen, retire_by_events
 from ._ending import GAP, bad, close
-from ._outputs import Synced
+from ._outputs import HeartbeatHeard, Synced
 from ._polling import end
 from ._states import Gathering, Live, Session, Syncing
 from ._turn import LARGEST, Turn
@@ -69,6 +69,16 @@ def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> Non
     turn.count("events", len(events))
     turn.store(EventsHeard(events, cursor), cursor=cursor)
     retire_by_events(turn, events)
+
+
+def heartbeat(turn: Turn, message: Heartbeat) -> None:
+    """The server is there, and says how far it has sent: what is missing below that was lost on the way."""
+    turn.do(HeartbeatHeard(message.t))
+    session, cursor = turn.session, turn.machine.cursor
+    assert session is not None
+    in_order = cursor is not None and cursor.epoch == session.epoch and session.gathering is None
+    if in_order and cursor is not None and message.rev > cursor.rev:
+        close(turn, GAP, "gap")
 
 
 # --- stretches --------------------------------------------------------------------------------------------------------

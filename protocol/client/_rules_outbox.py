@@ -8,7 +8,7 @@ from ._polling import poll
 from ._states import PollSoon
 from ._turn import Turn, due, rule
 from ._upkeep import acknowledge
-from ._upload import pump
+from ._upload import ask_again, pump
 
 
 @rule
@@ -44,5 +44,6 @@ def stored(turn: Turn, input: Stored) -> None:
 
 @due(T.RESEND_DUE)
 def resend(turn: Turn) -> None:
-    """A pause is over, or the allowance has grown."""
+    """A pause is over, the allowance has grown, or an answer is overdue."""
+    ask_again(turn)
     pump(turn)

@@ -33,7 +33,7 @@ from .._messages import (
 from .._settings import Limits, Timing
 from .._timers import ClientTimer as T
 from ._answers import complained, errored, resulted
-from ._download import event, stretch
+from ._download import event, heartbeat, stretch
 from ._ending import bad, hang_up, stop
 from ._inputs import Received, ReceivedBinary
 from ._outputs import Welcomed
@@ -150,7 +150,9 @@ def _in_session(turn: Turn, message: ServerMessage) -> None:
         case Error():
             errored(turn, message)
             pump(turn)
-        case Heartbeat() | Pong() | AuthOk() | Presence():
+        case Heartbeat():
+            heartbeat(turn, message)
+        case Pong() | AuthOk() | Presence():
             small_talk(turn, session, message)
         case Goodbye():
             turn.in_session(goodbye=message)

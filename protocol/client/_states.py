@@ -68,6 +68,7 @@ class Session(Struct, frozen=True, kw_only=True):
         opened_at: when the transport stood.
         epoch: of frames that name none.
         sent: the greatest mid sent. unanswered: those of them that wait for their answer.
+        asked_at: when an answer last came, or the first of them was sent.
         doubted: sent under an epoch that has ended; an `error` about one of them is old news.
         held: an epoch that the server has disowned; nothing is sent under it.
         heard: how far the server has read to us on this connection.
@@ -82,6 +83,7 @@ class Session(Struct, frozen=True, kw_only=True):
     allowance: Allowance
     sent: Mid = Mid(0)
     unanswered: tuple[Mid, ...] = ()
+    asked_at: Monotonic = Monotonic(0.0)
     doubted: tuple[Mid, ...] = ()
     held: Epoch | None = None
     heard: Rev = Rev(0)

@@ -5,6 +5,7 @@ nothing else decides. Diagrams and `accepts` are made from it. A fact of a conne
 no driver can know in time that it is.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from .._machine import Rule, Table, rows, same
@@ -36,7 +37,20 @@ from ._inputs import (
     Unreachable,
     Woke,
 )
-from ._states import Backoff, Connecting, Idle, Live, Opening, Refreshing, Stopped, Syncing
+from ._states import (
+    Backoff,
+    Connecting,
+    Idle,
+    Live,
+    Opening,
+    Polled,
+    Polling,
+    PollOff,
+    PollSoon,
+    Refreshing,
+    Stopped,
+    Syncing,
+)
 
 
 AGAIN = (Refreshing, Connecting, Backoff, Stopped)
@@ -124,3 +138,13 @@ CLIENT: Final[Table] = {
     **same((Idle, Stopped),                   POLLED,                               ending.stale),
 }
 # fmt: on
+
+
+POLLING: Final[Mapping[tuple[type[Polled], type[Polled]], str]] = {
+    (PollOff, PollSoon): "two attempts failed, or no socket in time",
+    (PollSoon, Polling): "POLL_DUE",
+    (Polling, PollSoon): "PollAnswered, PollFailed, POLL_LATE_DUE",
+    (PollSoon, PollOff): "synced, Stopped",
+    (Polling, PollOff): "synced, Stopped",
+}
+"""The region beside the link: every way polling goes from one state to another, and why."""

@@ -4,10 +4,10 @@ from typing import assert_never
 
 from msgspec import UNSET, UnsetType
 
-from .._messages import Ack, AuthOk, Heartbeat, Ping, Pong, Presence
+from .._messages import Ack, AuthOk, Ping, Pong, Presence
 from .._timers import ClientTimer as T
 from .._types import Cursor, Monotonic
-from ._outputs import ClockSampled, GetToken, HeartbeatHeard, PresenceHeard
+from ._outputs import ClockSampled, GetToken, PresenceHeard
 from ._states import Session
 from ._turn import LARGEST, Turn, link_gen
 
@@ -25,11 +25,9 @@ def stay(turn: Turn) -> None:
         turn.after(T.SILENCE_DUE, turn.machine.timing.silence_ms)
 
 
-def small_talk(turn: Turn, session: Session, message: Heartbeat | Pong | AuthOk | Presence) -> None:
+def small_talk(turn: Turn, session: Session, message: Pong | AuthOk | Presence) -> None:
     """Messages that change no record."""
     match message:
-        case Heartbeat():
-            turn.do(HeartbeatHeard(message.t))
         case Pong():
             _pong(turn, session, message)
         case AuthOk():

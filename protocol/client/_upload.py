@@ -52,8 +52,30 @@ def _pump_socket(turn: Turn, session: Session) -> None:
             turn.after(T.RESEND_DUE, wait_ms)
             return
         turn.send(write(session.epoch, entry.mid, entry.edit))
-        turn.in_session(sent=entry.mid, unanswered=(*session.unanswered, entry.mid))
+        asked_at = session.asked_at if session.unanswered else turn.now
+        turn.in_session(sent=entry.mid, unanswered=(*session.unanswered, entry.mid), asked_at=asked_at)
         session = turn.session or session
+        if T.RESEND_DUE not in turn.machine.timers:
+            turn.after(T.RESEND_DUE, m.timing.answer_ms)
+
+
+def rewind(turn: Turn, mid: int) -> None:
+    """Send again from here on."""
+    session = turn.session
+    if session is not None:
+        before = tuple(other for other in session.unanswered if other < mid)
+        turn.in_session(sent=Mid(min(session.sent, mid - 1)), unanswered=before)
+
+
+def ask_again(turn: Turn) -> None:
+    """What has had no answer for too long was lost on a link that still stands (docs/protocol.md#outbox-ask-again)."""
+    session, answer_ms = turn.session, turn.machine.timing.answer_ms
+    if session is None or not session.unanswered:
+        return
+    if turn.now - session.asked_at >= answer_ms / 1000:
+        rewind(turn, min(session.unanswered))
+    else:
+        turn.after(T.RESEND_DUE, answer_ms - (turn.now - session.asked_at) * 1000)
 
 
 def waiting(turn: Turn, sent: Mid) -> Iterator[Entry]:

@@ -107,7 +107,7 @@ def received_binary(m: ServerMachine, _: ReceivedBinary, __: Monotonic) -> Step:
 def head_read(m: ServerMachine, i: HeadRead, _: Monotonic) -> Step:
     """A heartbeat; a classic client is told to fetch anew what it missed."""
     assert isinstance(m.state, ClassicLive)
-    m, heartbeat = beat(m, i.account, i.wall)
+    m, heartbeat = beat(m, i.account.rev, i.wall)
     m, more = compare(m, i.account.epoch, i.account.rev)
     return m, [heartbeat, *more]
 

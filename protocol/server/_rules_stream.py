@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from .._deflate import pack
 from .._events import event_text
 from .._framing import encode
-from .._log import Account, State
+from .._log import State
 from .._messages import Heartbeat, Snapshot, SyncReason, SyncRequired
 from .._messages import Synced as SyncedMessage
 from .._records import Record
@@ -243,16 +243,16 @@ def heartbeat_due(m: ServerMachine, _: object, now: Monotonic) -> Step:
     return (m if s.blocked else replace(m, burst=0)), [ReadHead(user)]
 
 
-def beat(m: ServerMachine, account: Account, wall: Wall) -> tuple[ServerMachine, Transmit]:
-    """One heartbeat."""
-    message = Heartbeat(n=m.beats + 1, t=wall, rev=account.rev)
+def beat(m: ServerMachine, rev: Rev, wall: Wall) -> tuple[ServerMachine, Transmit]:
+    """One heartbeat; `rev` is how far this peer was sent, so that it notices what was lost on the way."""
+    message = Heartbeat(n=m.beats + 1, t=wall, rev=rev)
     return replace(m, beats=m.beats + 1), Transmit(encode(message))
 
 
 def head_read(m: ServerMachine, i: HeadRead, _: Monotonic) -> Step:
     """The heartbeat, and whatever the comparison shows to be missing."""
     assert isinstance(m.state, (Behind, Live))
-    m, heartbeat = beat(m, i.account, i.wall)
+    m, heartbeat = beat(m, m.state.sent, i.wall)
     m, more = compare(m, i.account.epoch, i.account.rev)
     return m, [heartbeat, *more]
 

@@ -9,8 +9,10 @@
 `Pair` is one device and its server; `Household` is any number of devices of one user.
 """
 
-from ._household import Device, Event, Household
+from ._device import Device, Event
+from ._household import Household
 from ._pair import Pair
 from ._store import MemoryStore
+
 
 __all__ = ["Device", "Event", "Household", "MemoryStore", "Pair"]

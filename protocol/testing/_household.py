@@ -3,201 +3,33 @@
 Every byte that a socket would carry goes through here as data; what each side said and when is in `log`.
 """
 
+from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from .. import client, server
-from .._facts import Edited, Entry
 from .._machine import Tick
-from .._messages import App
-from .._replica import Replica, absorb, next_at, next_mid, shown, view
-from .._rings import RingState, ring_state
 from .._roster import presence
 from .._settings import DEFAULT_TIMING, Timing
-from .._types import Cursor, DeviceId, Epoch, Handle, ItemId, Kind, Monotonic, SessionId, UserId, Wall, Zones
-from .._edits import Create, Delete, Dismiss, Edit, Patch, Snooze, Start
-from ._polls import answer_poll
+from .._types import DeviceId, Epoch, Generation, Handle, Mid, Monotonic, SessionId, UserId, Wall, Zones
+from ._device import Device, Event
 from ._store import MemoryStore
-from ._wire import Link, Queue
+from ._wire import Queue
+
 
 START = Wall(1_790_000_000_000)
 """The server's clock when the virtual clock is 0: 2026-09-21 14:13:20 UTC."""
 
 
-class Event(Struct, frozen=True):
-    """One step of one side, for the log."""
-
-    now: Monotonic
-    who: str
-    input: Any
-    outputs: tuple[Any, ...]
-
-    def __repr__(self) -> str:
-        said = ", ".join(map(repr, self.outputs)) or "nothing"
-        return f"{self.now:8.3f} {self.who:>8}  {self.input!r} -> {said}"
-
-
-class Device:
-    """One device: its connection, its replica (which is also its disk), its link, and the server's end of it."""
-
-    def __init__(self, home: "Household", name: str, seed: int, latency: float) -> None:
-        self.home = home
-        self.name = name
-        self.seed = seed
-        self.link = Link(latency)
-        self.replica = Replica(DeviceId(name))
-        self.client = self._new_client()
-        self.server: server.ServerConnection | None = None
-        self.gen = 0
-        self.heard: list[Any] = []
-
-    def _new_client(self) -> client.ClientConnection:
-        r = self.replica
-        return client.ClientConnection(
-            device=r.device, cursor=r.cursor, outbox=r.entries, conn=r.conn, seed=self.seed, app=App("pair", "1"),
-            timing=self.home.timing, caps=("deflate", "presence"),
-        )  # fmt: skip
-
-    def __repr__(self) -> str:
-        return f"<Device {self.name} {self.client!r}>"
-
-    # --- the user ---
-
-    def start(self) -> None:
-        """Let it connect."""
-        self.feed(client.Start())
-
-    def do(self, edit: Edit) -> Entry:
-        """The user does something: it is stored here at once, and sent in its turn."""
-        entry = Entry(next_mid(self.replica), edit)
-        self.feed(client.Submit(entry))
-        return entry
-
-    def at(self, item: str) -> int:
-        """The `at` of the next edit of a record."""
-        return next_at(self.replica, ItemId(item), self.home.wall)
-
-    def create(self, kind: Kind, item: str, **fields: Any) -> Entry:
-        """A new alarm or timer."""
-        return self.do(Create(kind=kind, id=ItemId(item), at=self.at(item), fields=fields))
-
-    def patch(self, item: str, **fields: Any) -> Entry:
-        """Change fields of a record."""
-        return self.do(Patch(kind=self.kind(item), id=ItemId(item), at=self.at(item), fields=fields))
-
-    def delete(self, item: str) -> Entry:
-        """Remove a record."""
-        return self.do(Delete(kind=self.kind(item), id=ItemId(item), at=self.at(item)))
-
-    def start_timer(self, item: str, run: str) -> Entry:
-        """Start a timer."""
-        return self.do(Start(kind="timer", id=ItemId(item), at=self.at(item), run=run, moment=self.home.wall))
-
-    def dismiss(self, item: str, occ: int) -> Entry:
-        """Stop an alarm's ring."""
-        return self.do(Dismiss(kind="alarm", id=ItemId(item), at=self.at(item), occ=occ))
-
-    def snooze(self, item: str, occ: int, n: int, length_ms: int) -> Entry:
-        """Postpone an alarm's ring."""
-        edit = Snooze(
-            kind="alarm", id=ItemId(item), at=self.at(item), occ=occ, n=n, length_ms=length_ms, moment=self.home.wall
-        )
-        return self.do(edit)
-
-    def kind(self, item: str) -> Kind:
-        """What a record is."""
-        record = shown(self.replica, ItemId(item))
-        if record is None:
-            raise LookupError(f"{self.name} shows no record {item}; it shows {', '.join(self.view) or 'none'}")
-        return record.kind
-
-    @property
-    def view(self) -> dict[ItemId, Any]:
-        """What the user sees."""
-        return view(self.replica)
-
-    def ring(self, item: str) -> RingState:
-        """Whether a record rings now."""
-        return ring_state(self.view[ItemId(item)], self.home.wall, self.home.zones)
-
-    # --- the device ---
-
-    def restart(self) -> None:
-        """Crash: only what was stored survives."""
-        self.hang_up(1006)
-        self.gen += 1
-        self.client = self._new_client()
-        self.heard.clear()
-
-    def cut(self) -> None:
-        """The link breaks; both ends notice."""
-        self.link.up = False
-        self.lose()
-
-    def lose(self) -> None:
-        """The transport breaks; the link stays as it is."""
-        if self.hang_up(1006):
-            self.feed_lost(1006)
-
-    def heal(self) -> None:
-        """The link works again; nobody is told."""
-        self.link.up = True
-
-    def hang_up(self, code: int) -> bool:
-        """The server's end is over. True where there was one."""
-        end, self.server = self.server, None
-        if end is not None:
-            self.home.feed_server(self, end, server.Closed(code))
-        return end is not None
-
-    def feed_lost(self, code: int) -> None:
-        """The client's end is over."""
-        self.feed(client.Lost(self.client.gen, code))
-
-    def feed(self, stimulus: client.ClientInput) -> None:
-        """One step of the client, and all that follows from it here."""
-        now = self.home.now
-        outputs = self.client.step(stimulus, now)
-        self.home.log.append(Event(now, self.name, stimulus, tuple(outputs)))
-        for output in outputs:
-            self.perform(output)
-
-    def perform(self, output: client.ClientOutput) -> None:
-        """Carry out what the client asks."""
-        home = self.home
-        match output:
-            case client.GetToken(gen=gen, fresh=fresh):
-                home.queue.put(home.now, lambda: self.feed(client.TokenReady(gen, Handle(f"{self.name}:{gen}"), fresh)))
-            case client.OpenTransport(gen=gen):
-                home.later(self, lambda: home.open(self, gen), lambda: self.feed(client.Unreachable(gen, "no route")))
-            case client.CloseTransport(gen=gen, code=code):
-                end = self.server
-                home.later(self, lambda: home.closed_by_client(self, end, code))
-            case client.Transmit(gen=gen, data=data):
-                end = self.server
-                home.to_server(self, end, data)
-            case client.Store(seq=seq, fact=fact):
-                self.replica, _ = absorb(self.replica, fact)
-                home.queue.put(home.now, self.storing(seq))
-            case client.Poll():
-                home.later(
-                    self,
-                    lambda: answer_poll(home, self, output),
-                    lambda: self.feed(client.PollFailed(output.gen, 0)),
-                )
-            case _:
-                self.heard.append(output)
-
-    def storing(self, seq: int) -> Any:
-        """Says that a store is done, to the connection that asked."""
-        asked = self.client
-        return lambda: self.feed(client.Stored(seq)) if self.client is asked else None
-
-
 class Household:
     """One user, a server, and devices.
+
+    Attributes:
+        rejects: names of devices whose tokens are refused, and why.
+        refuse_sockets: names of devices whose sockets a proxy refuses; HTTP works.
+        listeners: called with every change published.
 
     Args:
         devices: their names.
@@ -223,6 +55,8 @@ class Household:
         self.queue = Queue()
         self.log: list[Event] = []
         self.rejects: dict[str, str] = {}
+        self.refuse_sockets: set[str] = set()
+        self.listeners: list[Callable[[server.Publish], None]] = []
         self.devices = {name: Device(self, name, seed + n, latency) for n, name in enumerate(devices)}
 
     def __getitem__(self, name: str) -> Device:
@@ -273,7 +107,9 @@ class Household:
             RuntimeError: still busy after `limit` steps.
         """
         for _ in range(limit):
-            if len(self.queue) == 0 and not any((d := _deadline(end)) is not None and d <= self.now for end in self._ends()):
+            if len(self.queue) == 0 and not any(
+                (d := _deadline(end)) is not None and d <= self.now for end in self._ends()
+            ):
                 return
             self.step()
         raise RuntimeError(f"still busy after {limit} steps: {self!r}")
@@ -297,6 +133,7 @@ class Household:
 
     def later(self, device: Device, deliver: Any, fail: Any = None) -> None:
         """After the latency of the link: `deliver` if it is up then, else `fail`."""
+
         def arrive() -> None:
             if device.link.up:
                 deliver()
@@ -307,6 +144,7 @@ class Household:
 
     def to_server(self, device: Device, end: server.ServerConnection | None, data: str) -> None:
         """A frame on its way to the server's end that was there when it was sent."""
+
         def arrive() -> None:
             if device.server is end and end is not None and not device.link.eats("server"):
                 self.feed_server(device, end, server.Received(data, self.wall))
@@ -318,9 +156,9 @@ class Household:
         gen = device.gen
 
         def arrive() -> None:
-            if device.gen == gen and (device.server is end or isinstance(stimulus, client.Lost)):
-                if isinstance(stimulus, client.Lost) or not device.link.eats("client"):
-                    device.feed(stimulus)
+            closing = isinstance(stimulus, client.Lost)
+            if device.gen == gen and (closing or (device.server is end and not device.link.eats("client"))):
+                device.feed(stimulus)
 
         self.later(device, arrive)
 
@@ -334,6 +172,9 @@ class Household:
     def open(self, device: Device, gen: int) -> None:
         """A request for a socket arrives."""
         device.hang_up(1006)
+        if device.name in self.refuse_sockets:
+            self.later(device, lambda: device.feed(client.Refused(Generation(gen), 502)))
+            return
         device.gen = gen
         device.server = server.ServerConnection(self.terms)
         self.feed_server(device, device.server, server.Requested("v1", "header", Handle(f"{device.name}:{gen}")))
@@ -347,7 +188,7 @@ class Household:
 
     def perform(self, device: Device, end: server.ServerConnection, output: server.ServerOutput) -> None:
         """Carry out what the server's end asks."""
-        gen = device.client.gen if device.server is end else device.gen
+        gen = Generation(device.gen)
         match output:
             case server.Accept(subprotocol=subprotocol):
                 self.to_client(device, end, client.Opened(gen, subprotocol))
@@ -366,13 +207,10 @@ class Household:
                 device.hang_up(1006)
             case server.Leave() | server.Ignored():
                 pass
+            case server.StoreAck(device=acking, epoch=epoch, rev=rev):
+                self.store.acked(acking, epoch, rev, self.wall)
             case _:
-                self.feed_server(device, end, self.ask_store(device, output)) if self.answers(output) else None
-
-    @staticmethod
-    def answers(output: server.ServerOutput) -> bool:
-        """Whether the server's end waits for an answer."""
-        return not isinstance(output, server.StoreAck)
+                self.feed_server(device, end, self.ask_store(device, output))
 
     def ask_store(self, device: Device, output: Any) -> server.ServerInput:
         """What the store and the token service say."""
@@ -386,7 +224,9 @@ class Household:
             case server.RenewEpoch(seen=seen):
                 if self.store.account.epoch == seen:
                     self.store.renew(Epoch(f"{seen}+"))
-                return server.Joined(self.store.account, self.store.last_mids.get(device.replica.device, 0), self.wall)
+                return server.Joined(
+                    self.store.account, self.store.last_mids.get(device.replica.device, Mid(0)), self.wall
+                )
             case server.ReadPage(after=after, limit=limit):
                 return server.PageRead(self.store.page(after, limit))
             case server.ReadState(device=reader, with_deleted=with_deleted):
@@ -415,7 +255,9 @@ class Household:
         return server.Answered(outcome.result)
 
     def publish(self, change: server.Publish) -> None:
-        """To every end that has begun."""
+        """To every end that has begun, and to whoever listens in."""
+        for listener in self.listeners:
+            listener(change)
         for device in self.devices.values():
             end = device.server
             if end is not None and "Publish" in end.accepts:
@@ -442,25 +284,16 @@ class Household:
         """Whether every device shows exactly what the server has, and nothing waits."""
         truth = {key: msgspec.to_builtins(record) for key, record in self.store.records.items()}
         return all(
-            {key: msgspec.to_builtins(record) for key, record in device.view.items()} == truth and not device.replica.entries
+            {key: msgspec.to_builtins(record) for key, record in device.view.items()} == truth
+            and not device.replica.entries
             for device in self.devices.values()
         )
 
 
 def utc_only(name: str) -> Any:
     """A look-up that knows UTC only; give `protocol.zones.system_zones` for all."""
-    from datetime import UTC
-
     return UTC if name == "UTC" else None
 
 
 def _deadline(end: Any) -> Monotonic | None:
     return None if end.deadline is None else end.deadline.at
-
-
-def cursor_of(device: Device) -> Cursor | None:
-    """How far a device has read."""
-    return device.replica.cursor
-
-
-__all__ = ["START", "Device", "Edited", "Event", "Household"]

@@ -6,7 +6,8 @@ from .. import client, server
 from .._replica import Replica
 from .._settings import DEFAULT_TIMING, Timing
 from .._types import Zones
-from ._household import Device, Household
+from ._device import Device
+from ._household import Household
 
 
 class Pair(Household):

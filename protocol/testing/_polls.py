@@ -10,8 +10,10 @@ from .._resume import resume
 from .._submission import read
 from .._types import DeviceId, Mid
 
+
 if TYPE_CHECKING:
-    from ._household import Device, Household
+    from ._device import Device
+    from ._household import Household
 
 
 def answer_poll(home: "Household", device: "Device", poll: client.Poll) -> None:

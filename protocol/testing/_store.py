@@ -102,5 +102,3 @@ class MemoryStore:
     def snapshot_of(self) -> "tuple[object, ...]":
         """Everything that a crash must not lose, for comparison."""
         return (self.account, tuple(self.rows), dict(self.records), dict(self.last_mids))
-
-

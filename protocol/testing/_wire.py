@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from .._types import Monotonic
 
+
 Action = Callable[[], None]
 
 
