@@ -104,6 +104,15 @@ def test_a_void_snooze_does_not_displace_a_live_one() -> None:
     assert apply(live, by(later(NOW, n=2))) is live
 
 
+def test_a_snoozed_ring_just_below_acked_can_still_be_stopped() -> None:
+    """docs/protocol.md#ring-dismiss-older"""
+    snoozed = alarm(acked=NOW, snooze=Snoozed(NOW - 60_000, 1, Wall(NOW + 9)))
+    stopped = apply(snoozed, by(stop(NOW - 60_000)))
+    assert stopped is not None
+    assert (stopped.acked, stopped.snooze) == (NOW, None)
+    assert apply(snoozed, by(stop(NOW - 120_000))) is snoozed
+
+
 def test_a_dismissal_leaves_the_snooze_which_is_void_by_itself() -> None:
     after = apply(alarm(snooze=Snoozed(NOW, 1, Wall(NOW + 9))), by(stop(NOW)))
     assert after is not None
