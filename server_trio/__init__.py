@@ -1,1 +1,5 @@
-"""Carries bytes and time to the protocol's server side, over Quart and Trio."""
+"""Quart-Trio server: carries bytes and time to `protocol`.
+
+For a program that embeds a server: `config.load` reads a configuration, `app.serve` runs it, `notify.Notifier` changes
+items from the server's side, and `hub.Hub` tells who is connected.
+"""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from protocol import HTTP_STATUS, Epoch, Fault, UserId, Wall
+from protocol import HTTP_STATUS, Epoch, Fault, UserId, Wall, fault_text
 
 from .auth import Verified
 from .services import Services
@@ -118,16 +118,8 @@ async def refusal(services: Services, asked: Asked, error: Exception, user: User
     """The answer to a request that failed."""
     refused = _sorted(services, error)
     services.hub.count_refusal(refused.fault.code)
-    clock = {"t1": asked.t1, "t2": services.wall()}
-    epoch = await _epoch(services, user)
-    body = fault_body(refused.fault, clock if epoch is None else {"epoch": epoch, **clock})
-    return Answer(body, refused.status, (*headers_of(refused.status, refused.fault), *refused.headers))
-
-
-def fault_body(fault: Fault, beside: Mapping[str, Any]) -> bytes:
-    """`{"error": {code, message, …}}` and what stands beside it."""
-    facts = {name: value for name, value in msgspec.structs.asdict(fault).items() if value is not None}
-    return _ENCODE({"error": facts, **beside})
+    text = fault_text(refused.fault, await _epoch(services, user), (asked.t1, services.wall()))
+    return Answer(text.encode(), refused.status, (*headers_of(refused.status, refused.fault), *refused.headers))
 
 
 def headers_of(status: int, fault: Fault) -> tuple[tuple[str, str], ...]:

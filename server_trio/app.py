@@ -9,10 +9,10 @@ from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from protocol import Fault, FaultCode
+from protocol import Fault, FaultCode, fault_text
 from protocol.server import Refuse, read_request
 
-from .answers import JSON, Answer, Asked, fault_body, headers_of
+from .answers import JSON, Answer, Asked, headers_of
 from .config import Config
 from .connection import hand_over
 from .http_class import DirectHTTPConnection, DirectWebsocketConnection
@@ -98,7 +98,7 @@ def _refused(services: Services, verdict: Refuse) -> Answer:
 def _error(services: Services, fault: Fault, status: int, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     services.hub.count_refusal(fault.code)
     now = services.wall()
-    return Answer(fault_body(fault, {"t1": now, "t2": now}), status, (*headers_of(status, fault), *headers))
+    return Answer(fault_text(fault, None, (now, now)).encode(), status, (*headers_of(status, fault), *headers))
 
 
 def _no_route(services: Services) -> Callable[[HTTPException], Awaitable[Response]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -54,6 +54,10 @@ class Heads:
             asker.take(HeadRead(heads[user], wall))
 
 
+NO_PLACE: Final = (Epoch(""), Rev(0))
+"""An ack of no history: the store only notes that the device was here."""
+
+
 class Acks:
     """The newest ack of each device, stored a few times a second."""
 
@@ -78,6 +82,10 @@ class Acks:
     def note(self, user: UserId, device: DeviceId, epoch: Epoch, rev: Rev) -> None:
         """A device has stored everything up to here."""
         self._waiting[user, device] = (epoch, rev)
+
+    def seen(self, user: UserId, device: DeviceId) -> None:
+        """A device was here, and said nothing of what it has."""
+        self._waiting.setdefault((user, device), NO_PLACE)
 
     def flush(self) -> None:
         """Begin to store what waits."""

@@ -49,5 +49,7 @@ async def tidy(store: Store, now: Wall) -> None:
 
 
 async def _until_none(portion: Callable[[], Awaitable[int]]) -> None:
-    while await portion():
+    gone = await portion()
+    while gone:
         await trio.sleep(PAUSE)
+        gone = await portion()

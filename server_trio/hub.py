@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import trio
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from .session import Session
 
 _LOG: Final = logging.getLogger("tocsin.hub")
-
-SIGNED_OUT: Final = Evicted(4003, "signed out")
-"""docs/protocol.md#auth-sign-out"""
 
 _ORDERLY: Final = frozenset({1000, 1012, 4200})
 
@@ -159,20 +156,18 @@ class Hub:
             self._give_all(person, publication(change, record, self._terms.limits))
         person.wake()
 
-    def resync(self, user: UserId, account: Account) -> None:
-        """A user's log has a new epoch."""
+    def resync(self, user: UserId, account: Account, reason: Literal["epoch", "asked"] = "epoch") -> None:
+        """A user's log has a new epoch, or all their clients are asked to start afresh."""
         person = self._people.get(user)
         if person is not None:
-            self._give_all(person, Resync(account.epoch, account.rev))
+            self._give_all(person, Resync(account.epoch, account.rev, reason))
             person.wake()
 
     def sign_out(self, ended: SessionId) -> None:
         """Every socket that came with a token of this session is closed at once."""
         now = self._now()
         for session in tuple(self._sessions):
-            login = session.login
-            if login is not None and login.session == ended:
-                self._give(session, SIGNED_OUT, now)
+            session.sign_out(ended, now)
 
     def drain(self) -> None:
         """The server is going down."""
@@ -204,7 +199,10 @@ class Hub:
     def _give_all(self, person: Person, input: ServerInput) -> None:
         now = self._now()
         for session in tuple(person.sessions.values()):
-            self._give(session, input, now)
+            try:
+                session.take(input, now)
+            except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
+                self._failed(session, error)
 
     def _give(self, session: "Session", input: ServerInput, now: float) -> None:
         try:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from protocol import Fault
 
-from .answers import Answer, Asked, Refused
+from .answers import Answer, Asked, Refused, tell
 from .auth import Verified
 from .services import Services
 from .sign_in import TokenPair
@@ -65,9 +65,9 @@ async def post_refresh(services: Services, asked: Asked) -> Answer:
 
 async def post_logout(services: Services, asked: Asked, who: Verified) -> Answer:
     """End the session of the token; its sockets are closed at once."""
-    del asked
     await services.sign_in.sign_out(who)
-    return Answer(b'{"signed_out":true}')
+    account = await services.store.head(who.user)
+    return tell(services, asked, account.epoch, {"signed_out": True})
 
 
 def _read(decoder: "msgspec.json.Decoder[T]", body: bytes, members: str) -> T:

@@ -37,9 +37,6 @@ from .services import Services
 _DEVICE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """docs/protocol.md#terms-device-id"""
 
-NO_CURSOR: Final = Cursor(Epoch(""), Rev(0))
-"""Of no history: as an ack it only says that the device was here."""
-
 
 # ------------------------------------------------------------------------------------------------------------ snapshot
 
@@ -116,7 +113,6 @@ async def post_mutations(services: Services, asked: Asked, who: Verified) -> Ans
         raise Refused(batch)
     works = [services.commits.mutation(device, read_submission(mutate)) for mutate in batch]
     outcomes = await services.commits.decide(who.user, *works) if works else ()
-    note_seen(services, who.user, device, None)
     account = outcomes[-1].account if outcomes else await services.store.head(who.user)
     results: Sequence[Result] = [outcome.result for outcome in outcomes if outcome.result is not None]
     fault = outcomes[-1].fault if outcomes else None
@@ -129,8 +125,10 @@ async def post_mutations(services: Services, asked: Asked, who: Verified) -> Ans
 
 def note_seen(services: Services, user: UserId, device: DeviceId, cursor: Cursor | None) -> None:
     """A request is a sign of life, and its cursor an ack (docs/protocol.md#http-changes-ack)."""
-    acked = cursor or NO_CURSOR
-    services.acks.note(user, device, acked.epoch, acked.rev)
+    if cursor is None:
+        services.acks.seen(user, device)
+    else:
+        services.acks.note(user, device, cursor.epoch, cursor.rev)
 
 
 def _device(asked: Asked) -> DeviceId:

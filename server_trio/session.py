@@ -6,19 +6,18 @@ It decides nothing. Every method that the transport calls is one step; every out
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import trio
 
-from protocol import Fault, Handle, Mid, Tick
+from protocol import Fault, Handle, Mid, SessionId, Tick
 from protocol.server import (
     AbortTransport,
     Accept,
     Answered,
     Apply,
-    AwaitHello,
     Behind,
     Blocked,
     ClassicLive,
@@ -26,6 +25,7 @@ from protocol.server import (
     CloseTransport,
     Declined,
     Drained,
+    Evicted,
     Ignored,
     Join,
     Joined,
@@ -97,6 +97,9 @@ class Hidden:
 
 NOTHING: Final = Hidden()
 
+SIGNED_OUT: Final = Evicted(4003, "signed out")
+"""docs/protocol.md#auth-sign-out"""
+
 
 class Session:
     """One socket and its state machine; a `SocketHandler` of the transport.
@@ -114,7 +117,7 @@ class Session:
         self._services = services
         self._core = ServerConnection(services.terms, record=False)
         self._outbound: Outbound | None = None
-        self._early: list[ServerOutput] = []
+        self._early: Sequence[ServerOutput] = ()
         self._join: Join | None = None
         self.key = services.hub.next_key()
         self.due = math.inf
@@ -124,11 +127,17 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.key}, {self._core.state!r}>"
 
+    def sign_out(self, ended: SessionId, now: float) -> None:
+        """End this connection if it came with a token of the session that has ended."""
+        login = self._login
+        if login is not None and login.session == ended:
+            self.take(SIGNED_OUT, now)
+
     @property
-    def login(self) -> Login | None:
-        """Who is behind it, as far as is known."""
+    def _login(self) -> Login | None:
+        """Who is behind it, once it is among its user's."""
         match self._core.state:
-            case AwaitHello(login) | Joining(login) | ClassicLive(login):
+            case Joining(login) | ClassicLive(login):
                 return login
             case Behind(peer) | Live(peer):
                 return peer.login
@@ -168,7 +177,7 @@ class Session:
         """See `SocketHandler.opened`."""
         self._outbound = outbound
         self._services.hub.connect(self)
-        early, self._early = self._early, []
+        early, self._early = self._early, ()
         self._perform(early, NOTHING)
 
     def received(self, data: str | bytes) -> None:
@@ -233,17 +242,17 @@ class Session:
         self.due = pending[0][0] if pending else math.inf
         return outputs
 
-    def _perform(self, outputs: list[ServerOutput], hidden: Hidden) -> None:
+    def _perform(self, outputs: Sequence[ServerOutput], hidden: Hidden) -> None:
         framer = self._services.framer
         wire = b""
         for output in outputs:
             match output:
-                case Transmit(data):
-                    wire += framer.text(data)
-                case TransmitBinary(packed):
-                    wire += framer.binary(packed)
-                case Ignored(reason):
-                    _LOG.debug("connection %d: %s", self.key, reason)
+                case Transmit():
+                    wire += framer.text(output.data)
+                case TransmitBinary():
+                    wire += framer.binary(output.data)
+                case Ignored():
+                    _LOG.debug("connection %d: %s", self.key, output.reason)
                 case CloseTransport() | AbortTransport() | Leave() | Accept() | Refuse():
                     self._send_all(wire)
                     wire = b""
@@ -252,7 +261,8 @@ class Session:
                     self._send_all(wire)
                     wire = b""
                     self._ask(output, hidden)
-        self._send_all(wire)
+        if wire:
+            self._send_all(wire)
 
     def _send_all(self, wire: bytes) -> None:
         if wire and self._outbound is not None:
@@ -346,9 +356,12 @@ class Session:
         if self._services.hub.join(self, join):
             self._start("join", self._joined)
 
-    async def _joined(self) -> Joined:
+    async def _joined(self) -> Joined | Evicted:
         join, services = self._join, self._services
         assert join is not None
+        if not await services.store.session_alive(join.session):
+            # Signed out between its token and its hello; from here on the hub knows it and closes it at once.
+            return SIGNED_OUT
         if join.device is None:
             account, last_mid = await services.store.head(join.user), Mid(0)
         else:
@@ -359,7 +372,7 @@ class Session:
             services.hub.know_devices(join.user, known.devices)
         return Joined(account, last_mid, services.wall())
 
-    async def _renew(self, asked: RenewEpoch) -> Joined:
+    async def _renew(self, asked: RenewEpoch) -> Joined | Evicted:
         account = await self._services.store.renew_epoch(asked.user, asked.seen)
         self._services.hub.resync(asked.user, account)
         return await self._joined()
