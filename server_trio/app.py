@@ -15,11 +15,12 @@ from protocol.server import Refuse, read_request
 from .answers import JSON, Answer, Asked, headers_of
 from .config import Config
 from .connection import hand_over
+from .hidden import Hidden
 from .http_class import DirectHTTPConnection, DirectWebsocketConnection
 from .routes import ROUTES, SOCKET, Route
 from .services import Services
 from .serving import run_server
-from .session import Hidden, Session
+from .session import Session
 
 
 async def serve(

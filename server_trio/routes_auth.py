@@ -3,48 +3,17 @@
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from protocol import Fault
 
 from .answers import Answer, Asked, Refused, tell
 from .auth import Verified
+from .bodies import Credentials, Refreshing, TokenPairBody
 from .services import Services
 from .sign_in import TokenPair
 
 
 T = TypeVar("T")
-
-
-class Credentials(Struct, frozen=True):
-    """Body of `POST /api/auth/token`."""
-
-    name: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"<Credentials of {self.name!r}>"
-
-
-class Refreshing(Struct, frozen=True):
-    """Body of `POST /api/auth/refresh`."""
-
-    refresh_token: str
-
-    def __repr__(self) -> str:
-        return "<Refreshing>"
-
-
-class Tokens(Struct, frozen=True):
-    """What both answer, with the names of RFC 6749, section 5.1. `expires_in` is in seconds."""
-
-    access_token: str
-    refresh_token: str
-    token_type: str
-    expires_in: int
-
-    def __repr__(self) -> str:
-        return f"<Tokens for {self.expires_in} s>"
 
 
 _CREDENTIALS = msgspec.json.Decoder(Credentials)
@@ -84,4 +53,4 @@ def _tokens(services: Services, pair: TokenPair | Fault) -> Answer:
     if isinstance(pair, Fault):
         raise Refused(pair)
     seconds = (pair.expires_at - services.wall()) // 1_000
-    return Answer(msgspec.json.encode(Tokens(pair.token, pair.refresh_token, "bearer", seconds)))
+    return Answer(msgspec.json.encode(TokenPairBody(pair.token, pair.refresh_token, "bearer", seconds)))

@@ -5,7 +5,6 @@ It decides nothing. Every method that the transport calls is one step; every out
 
 import logging
 import math
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, assert_never
@@ -56,6 +55,7 @@ from protocol.server import (
     hide_token,
 )
 
+from .hidden import NOTHING, Hidden
 from .outbound import Outbound
 from .services import Services
 from .store import Outcomes, StoreUnavailable
@@ -71,31 +71,6 @@ Question = Apply | Join | ReadPage | ReadState | ReadHead | RenewEpoch | StoreAc
 
 Ending = CloseTransport | AbortTransport | Leave | Accept | Refuse
 
-
-class Hidden:
-    """The token of one message, kept outside of the core, which knows it by a handle; gone when the message is done with."""
-
-    __slots__ = ("_handle", "_token")
-
-    def __init__(self) -> None:
-        self._handle = Handle("")
-        self._token = ""
-
-    def __repr__(self) -> str:
-        return "<Hidden>"
-
-    def hide(self, token: str) -> Handle:
-        """Keep a token; returns a handle that nobody can guess."""
-        self._token = token
-        self._handle = Handle(secrets.token_urlsafe(12))
-        return self._handle
-
-    def reveal(self, handle: Handle) -> str:
-        """The token behind a handle; empty, which no token is, where this is not its handle."""
-        return self._token if handle == self._handle else ""
-
-
-NOTHING: Final = Hidden()
 
 SIGNED_OUT: Final = Evicted(4003, "signed out")
 """docs/protocol.md#auth-sign-out"""
