@@ -307,9 +307,7 @@ async def _read_on(outbound: Outbound, reader: FrameReader, handler: SocketHandl
                 outbound.close(close.code)
                 return close
             if reader.deaf:
-                # If the owner did not close: what is not understood any more must not stay open.
-                outbound.finish()
-                await outbound.drop_input()
+                # Nothing more is understood, not even a close frame. An owner that did not close is cut off.
                 break
         if sock.fileno() == -1:
             break

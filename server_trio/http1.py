@@ -108,17 +108,12 @@ class Http1(H11Protocol):
         return Call(self.carrier, self, scope, send).put
 
     def mute(self) -> None:
-        """Nothing of what is buffered or still comes is a request any more (pipelined bytes after a close)."""
+        """Nothing of what is buffered or still comes is a request any more: it is frames, or it came after a close."""
         if not isinstance(self.connection, H11WSConnection):
             self.connection = H11WSConnection(self.connection)
-        self.connection.buffer = bytearray()
 
     def dissolve(self) -> None:
         """Cut the reference cycles, so that all of this is freed at the hand-over and not at some later collection."""
-        if isinstance(self.stream, Upgrade):
-            self.stream.scope["state"].pop(
-                UPGRADE_KEY, None
-            )  # a scope that the application keeps must not keep all of this
         self.stream = None
         parts = cast(Any, self)
         parts.task_group = parts.send = parts.carrier = parts.connection = None
@@ -152,17 +147,14 @@ class Http1(H11Protocol):
         version = request.http_version.decode()
         await stream.handle(Request(STREAM_ID, headers, version, method, target, state))
         if isinstance(stream, Upgrade):
+            # The scope held the stream that holds the scope; and who keeps a scope must not keep a connection.
+            stream.scope["state"].pop(UPGRADE_KEY, None)
             if stream.handler is None:
                 # Rejected, failed, or returned without a hand-over: a refused handshake does not go back to HTTP.
                 await self.send(Closed())
             else:
-                self._keep_early()
-
-    def _keep_early(self) -> None:
-        """Before Hypercorn's loop gives it to a stream that is closed for it."""
-        if isinstance(self.connection, H11WSConnection):
-            self.early = bytes(self.connection.buffer)
-        self.mute()
+                # Now, before Hypercorn's loop gives it to a stream that is closed for it.
+                self.early = bytes(cast(H11WSConnection, self.connection).buffer)
 
     def _new_stream(self, kind: type[Upgrade | Exchange]) -> Upgrade | Exchange:
         stream = kind(

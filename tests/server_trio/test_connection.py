@@ -68,6 +68,15 @@ async def test_frames_behind_the_upgrade_request_are_delivered_after_opened() ->
         assert handler.told[0] == ("opened",)
 
 
+async def test_an_idle_socket_outlives_every_deadline_of_its_handshake() -> None:
+    async with listening(handing_over(Recorder()), opening_timeout=0.2, keep_alive=0.2, answer_timeout=0.2) as running:
+        peer = await running.websocket()
+        await trio.sleep(0.7)
+        await peer.send(client_frame(TEXT, b"still here"))
+        assert await peer.frame() == (TEXT, b"still here")
+        assert running.listener.statistics().overdue == 0
+
+
 async def test_deflate_is_never_agreed() -> None:
     async with listening(handing_over(Recorder())) as running:
         peer = await running.connect(

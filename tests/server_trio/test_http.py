@@ -70,6 +70,26 @@ async def test_head_and_body_leave_in_one_write(monkeypatch: pytest.MonkeyPatch)
         assert len(writes) == 1
 
 
+async def test_a_streamed_part_leaves_before_the_next_is_there() -> None:
+    seen = trio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await seen.wait()
+        await send({"type": "http.response.body", "body": b"two", "more_body": False})
+
+    async with listening(app) as running:
+        peer = await running.connect(get())
+        await peer.head()
+        assert await peer.exactly(3) == b"one"
+        seen.set()
+        assert await peer.exactly(3) == b"two"
+
+
 async def test_a_chunked_body_is_put_together_and_bounded() -> None:
     head = get("/", "Transfer-Encoding: chunked", method="POST")
     async with listening(mirror, max_body=100) as running:
@@ -155,8 +175,9 @@ async def test_a_client_that_does_not_read_its_answer_is_cut() -> None:
         await answer(send, b"x" * 30_000_000)
 
     async with listening(app, progress_timeout=0.3) as running:
-        await running.connect(get())
-        await until(lambda: bool(running.listener.statistics().overdue))
+        peer = await running.connect(get())
+        await until(lambda: running.listener.statistics().overdue == 1)
+        assert await peer.was_reset()
 
 
 async def test_an_application_that_raises_costs_its_own_request(caplog: pytest.LogCaptureFixture) -> None:

@@ -44,7 +44,7 @@ async def test_connections_over_a_cap_are_closed_at_once_and_counted() -> None:
         assert await third.ended()
         assert running.listener.statistics().refused == 1
         await first.stream.aclose()
-        await until(lambda: not (running.listener.statistics().open > 1))
+        await until(lambda: running.listener.statistics().open == 1)
         await running.websocket()
     assert running.listener.statistics().open == 0
 
@@ -82,7 +82,7 @@ async def test_an_owner_that_raises_loses_its_own_socket_only(where: str, caplog
         await neighbour.send(client_frame(TEXT, b"still here"))
         assert await neighbour.frame() == (TEXT, b"still here")
         assert [told[0] for told in clumsy.told].count("closed") == 1
-        await until(lambda: not (running.listener.statistics().open > 1))
+        await until(lambda: running.listener.statistics().open == 1)
         assert running.listener.statistics().guarded == 1
     assert "hush" not in caplog.text
 
@@ -157,6 +157,33 @@ async def test_a_request_under_way_is_answered_during_a_drain_and_a_new_handshak
         await busy.stream.aclose()
 
 
+async def test_a_socket_that_opens_while_draining_is_said_goodbye_too() -> None:
+    decided = trio.Event()
+    handler = Recorder()
+
+    def goodbye() -> None:
+        if handler.told:
+            handler.outbound.close(1012, "restart")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+            return
+        await decided.wait()
+        await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+        hand_over(scope, handler)
+
+    async with listening(app, on_drain=goodbye, grace=PATIENCE) as running:
+        peer = await running.connect(handshake())
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        running.stop.set()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        decided.set()
+        assert (await peer.head()).startswith(b"HTTP/1.1 101")
+        assert await peer.close_code() == 1012
+        await peer.stream.aclose()
+
+
 async def test_a_hook_that_raises_stops_neither_the_sweeper_nor_a_drain() -> None:
     swept = 0
 
@@ -169,7 +196,7 @@ async def test_a_hook_that_raises_stops_neither_the_sweeper_nor_a_drain() -> Non
         raise ValueError("hook")
 
     async with listening(mirror, on_sweep=sweep, on_drain=drain) as running:
-        await until(lambda: not (swept < 2))
+        await until(lambda: swept >= 2)
     assert running.listener.statistics().guarded == swept + 1
 
 
@@ -264,7 +291,7 @@ async def test_hand_over_comes_after_accept_and_only_once() -> None:
 
     async with listening(app) as running:
         await running.websocket()
-        await until(lambda: not (len(errors) < 2))
+        await until(lambda: len(errors) == 2)
     assert errors == [
         "hand_over() comes after websocket.accept(), and not after close()",
         "this socket was handed over already",

@@ -68,6 +68,28 @@ async def test_tls_carries_early_data_messages_blocks_and_the_close(tls: dict[st
     assert running.listener.statistics().guarded == 0
 
 
+async def test_a_request_in_one_segment_with_the_end_of_the_handshake_is_heard(tls: dict[str, Any]) -> None:
+    """Nothing makes the socket readable again after that segment."""
+    async with listening(mirror, **tls) as running:
+        plain = await trio.open_tcp_stream("127.0.0.1", running.port)
+        running.peers.append(Peer(plain))
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = tls["client_tls"].wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await plain.send_all(outgoing.read())
+                incoming.write(await plain.receive_some(65536))
+        client.write(get("/one-segment", "Connection: close"))
+        await plain.send_all(outgoing.read())
+        with trio.fail_after(PATIENCE):
+            while data := await plain.receive_some(65536):
+                incoming.write(data)
+        assert client.read(65536).endswith(b"GET /one-segment ")
+
+
 async def test_tls_answers_http(tls: dict[str, Any]) -> None:
     async with listening(mirror, **tls) as running:
         peer = await running.connect(post(b"x" * 50_000))
