@@ -1,11 +1,11 @@
 """Tocsin's protocol without IO: a state machine that decides, and records that are kept in step.
 
-    >>> from protocol import client, server
+    >>> from protocol import client
     >>> c = client.ClientConnection(device="desk", seed=7)
     >>> c.step(client.Start(), now=0.0)
-    [GetToken(gen=1, fresh=False)]
+    [GetToken(gen=1, fresh=False), LinkChanged(state='connecting')]
     >>> c
-    <ClientConnection Refreshing(gen=1), REFRESH_DUE at 10.0>
+    <ClientConnection Refreshing(), POLL_START_DUE at 10.0, outbox 0>
 
 `client` and `server` are the two halves; `testing.Pair` joins them under one virtual clock; `trace` writes a session
 down and plays it back; `zones` looks time zones up. Everything else here is the vocabulary that both halves share.

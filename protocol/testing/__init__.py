@@ -4,7 +4,7 @@
     >>> pair = Pair()
     >>> pair.connect()
     >>> pair.client
-    <ClientConnection Live(rev=0), PING_DUE at 0.1, outbox 0>
+    <ClientConnection Live(rev=0), ACK_DUE at 5.04, outbox 0>
 
 `Pair` is one device and its server; `Household` is any number of devices of one user.
 """
