@@ -233,16 +233,17 @@ async def test_the_writer_outlives_an_event_loop_that_ends_too_early(
         return ledger.decide(ANN, [advance()])
 
     async def start() -> sqlite_writer.Writer:
-        ledger = sqlite_ledger.Ledger(sqlite_file.connect(path), kept_answers=4, devices=3)
+        ledger = sqlite_ledger.Ledger(connection, kept_answers=4, devices=3)
         writer = sqlite_writer.Writer(ledger)
         writer.submit(slow, lambda _: None)
         await trio.to_thread.run_sync(entered.wait)
         return writer
 
     await opened_and_closed(path)
-    writer = await trio.to_thread.run_sync(trio.run, start)
-    hold.set()
-    await writer.aclose()
+    with closing(sqlite_file.connect(path)) as connection:
+        writer = await trio.to_thread.run_sync(trio.run, start)
+        hold.set()
+        await writer.aclose()
     assert "they are durable, nobody was told" in caplog.text
     async with open_sqlite(path) as store:
         assert (await store.head(ANN)).rev == 1
