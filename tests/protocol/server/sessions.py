@@ -38,6 +38,7 @@ SESSION = SessionId("s-1")
 HANDLE = Handle("h-1")
 LIFE_MS = 3_600_000
 EXPIRES = Wall(WALL + LIFE_MS)
+TERMS = Terms()
 SMALL = Terms(limits=Limits(held_events=3, page_rows=2, resume_rows=5))
 QUICK = Timing(heartbeat_ms=1_000, liveness_ms=2_500, unwritable_ms=500)
 
@@ -155,31 +156,31 @@ def verdict(user: str = ANNA, expires: int = EXPIRES, handle: Handle = HANDLE) -
     return TokenAccepted(handle, UserId(user), SESSION, Wall(expires), WALL)
 
 
-def handshake(terms: Terms = Terms(), via: Any = "header", profile: Any = "v1") -> ServerConnection:
+def handshake(terms: Terms = TERMS, via: Any = "header", profile: Any = "v1") -> ServerConnection:
     c = ServerConnection(terms)
     c.step(Requested(profile, via, HANDLE), 0.0)
     return c
 
 
-def awaiting_auth(terms: Terms = Terms()) -> ServerConnection:
+def awaiting_auth(terms: Terms = TERMS) -> ServerConnection:
     c = ServerConnection(terms)
     c.step(Requested("v1"), 0.0)
     return c
 
 
-def verifying(terms: Terms = Terms()) -> ServerConnection:
+def verifying(terms: Terms = TERMS) -> ServerConnection:
     c = awaiting_auth(terms)
     say(c, hello(token=HANDLE))
     return c
 
 
-def awaiting_hello(terms: Terms = Terms()) -> ServerConnection:
+def awaiting_hello(terms: Terms = TERMS) -> ServerConnection:
     c = handshake(terms)
     c.step(verdict(), 0.0)
     return c
 
 
-def joining(terms: Terms = Terms(), **members: Any) -> ServerConnection:
+def joining(terms: Terms = TERMS, **members: Any) -> ServerConnection:
     c = awaiting_hello(terms)
     say(c, hello(**members))
     return c
@@ -189,13 +190,13 @@ def join(c: ServerConnection, rev: int, floor: int = 0, epoch: Epoch = EPOCH, no
     return c.step(Joined(account(rev, floor, epoch), Mid(3), WALL), now)
 
 
-def live(rev: int = 41, terms: Terms = Terms(), **members: Any) -> ServerConnection:
+def live(rev: int = 41, terms: Terms = TERMS, **members: Any) -> ServerConnection:
     c = joining(terms, **({"cursor": cursor(rev)} | members))
     join(c, rev)
     return c
 
 
-def behind(rev: int = 41, head: int = 43, terms: Terms = Terms(), **members: Any) -> ServerConnection:
+def behind(rev: int = 41, head: int = 43, terms: Terms = TERMS, **members: Any) -> ServerConnection:
     """Has asked for the page after `rev`."""
     c = joining(terms, **({"cursor": cursor(rev)} | members))
     join(c, head)
@@ -203,25 +204,25 @@ def behind(rev: int = 41, head: int = 43, terms: Terms = Terms(), **members: Any
     return c
 
 
-def classic_joining(terms: Terms = Terms()) -> ServerConnection:
+def classic_joining(terms: Terms = TERMS) -> ServerConnection:
     c = handshake(terms, "query", "classic")
     c.step(verdict(), 0.0)
     return c
 
 
-def classic(rev: int = 41, terms: Terms = Terms()) -> ServerConnection:
+def classic(rev: int = 41, terms: Terms = TERMS) -> ServerConnection:
     c = classic_joining(terms)
     join(c, rev)
     return c
 
 
-def draining(terms: Terms = Terms()) -> ServerConnection:
+def draining(terms: Terms = TERMS) -> ServerConnection:
     c = live(terms=terms)
     c.step(Drain(1), 0.0)
     return c
 
 
-def gone(terms: Terms = Terms()) -> ServerConnection:
+def gone(terms: Terms = TERMS) -> ServerConnection:
     c = live(terms=terms)
     c.step(Closed(1006), 0.0)
     return c
