@@ -53,7 +53,14 @@ class Spread(Value, frozen=True):
 
 
 class RefreshThenRetry(Value, frozen=True):
-    """Bring a fresh token, then try at once; the same token again means backing off."""
+    """Bring a fresh token, then try at once.
+
+    Attributes:
+        patient: where it is the same token again, back off and show the sign-in. Otherwise it is tried all the same, and
+            what the server says to it decides.
+    """
+
+    patient: bool = True
 
 
 class PollOnly(Value, frozen=True):
@@ -145,7 +152,7 @@ _ROWS = (
     CloseRow(
         4302,
         "token invalid",
-        RefreshThenRetry(),
+        RefreshThenRetry(patient=False),
         Repeat(2, StopFor(_SIGN_IN, sign_in=True), within_ms=60_000),
         "invalid",
         mends=True,
@@ -228,7 +235,8 @@ def _say(decision: Decision) -> str:
         case Spread():
             return f"retry within {_window(decision)}"
         case RefreshThenRetry():
-            return "refresh the token, then retry; the same token again: back off, show the sign-in, keep trying"
+            same = "; the same token again: back off, show the sign-in, keep trying"
+            return "refresh the token, then retry" + (same if decision.patient else " at once")
         case PollOnly():
             return "poll only, and report"
         case AtOnce():

@@ -14,7 +14,7 @@ from .._types import Cursor, DeviceId, Epoch, Mid, Rev
 from ._ending import finish, hang_up
 from ._outputs import Answered, Faulted
 from ._states import Live, Opening, Pushing, Syncing
-from ._turn import NO_MID, Turn
+from ._turn import LARGEST, NO_MID, Turn
 from ._upkeep import renewal_refused, say_again
 from ._upload import pause, rewind, stop_pushing
 
@@ -47,6 +47,11 @@ def resulted(turn: Turn, result: Result, epoch: Epoch) -> None:
         placed = replace(entry, answered=Cursor(epoch, result.rev))
         turn.set(outbox=tuple(placed if other is entry else other for other in turn.machine.outbox))
         retire(turn)
+
+
+def is_placed(result: Result) -> bool:
+    """Whether its place is one that a log can have, and a database can keep."""
+    return 0 <= result.rev <= LARGEST
 
 
 def find(turn: Turn, mid: int) -> Entry | None:

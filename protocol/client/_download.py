@@ -59,16 +59,17 @@ def is_malformed(message: ItemEvent) -> bool:
     return isinstance(message, AlarmUpdated | TimerUpdated) and UNSET in (message.id, message.changed)
 
 
-def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> None:
-    """Events that continue after the cursor without a gap."""
+def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> bool:
+    """Events that continue after the cursor without a gap; says whether they were taken."""
     if (reused := not_ours(turn, events)) is not None:
         rename(turn, reused)
-        return
+        return False
     cursor = Cursor(epoch, events[-1].rev)
     turn.set(cursor=cursor)
     turn.count("events", len(events))
     turn.store(EventsHeard(events, cursor), cursor=cursor)
     retire_by_events(turn, events)
+    return True
 
 
 def heartbeat(turn: Turn, message: Heartbeat) -> None:
@@ -117,9 +118,8 @@ def _part(turn: Turn, session: Session, part: Snapshot) -> None:
 
 
 def _fits(session: Session, gathering: Gathering, part: Snapshot) -> bool:
-    if gathering.part is None:
-        return part.part in (0, 1) and 0 <= part.rev <= LARGEST
-    return part.part == gathering.part + 1 and (part.epoch, part.rev) == (session.epoch, gathering.rev)
+    first = part.part == 0 and 0 <= part.rev <= LARGEST
+    return part.part == gathering.part + 1 and (first or (part.epoch, part.rev) == (session.epoch, gathering.rev))
 
 
 def _gather(turn: Turn, gathering: Gathering, part: Snapshot) -> None:

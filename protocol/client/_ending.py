@@ -89,7 +89,7 @@ def finish(turn: Turn, row: CloseRow, why: str, *, goodbye: Goodbye | None = Non
             low, high = window(decision, goodbye)
             _wait(turn, turn.draw(low, high), why, low)
         case RefreshThenRetry():
-            attempt(turn, strict=True)
+            attempt(turn, strict=decision.patient)
         case PollOnly():
             _poll_only(turn, why)
         case AtOnce():

@@ -8,7 +8,7 @@ from .._messages import Error, ItemEvent
 from .._reconnect import believed
 from .._timers import ClientTimer as T
 from .._types import Cursor, Rev
-from ._answers import errored, resulted
+from ._answers import errored, is_placed, resulted
 from ._download import apply_events, is_malformed, take_snapshot
 from ._ending import finish, hang_up
 from ._http import Changes, Results, State, read_answer
@@ -114,8 +114,9 @@ def _changes(turn: Turn, polling: Polling, answer: Changes) -> None:
     if fresh is None:
         _poll_failed(turn, polling, NOT_OURS, 0)
         return
-    if fresh:
-        apply_events(turn, cursor.epoch, fresh)
+    if fresh and not apply_events(turn, cursor.epoch, fresh):
+        poll(turn)
+        return
     turn.set(cuts=0 if polling.wait else turn.machine.cuts)
     turn.do(Synced())
     # An answer without news that did not wait would make a busy loop of the next one.
@@ -135,7 +136,7 @@ def following(rev: Rev, events: tuple[ItemEvent, ...]) -> tuple[ItemEvent, ...] 
 
 def _pushed(turn: Turn, pushing: Pushing, body: str) -> None:
     answer = read_answer(body, Results, turn.machine.limits)
-    if answer is None:
+    if answer is None or not all(map(is_placed, answer.results)):
         _push_failed(turn, 0)
         return
     stop_pushing(turn)

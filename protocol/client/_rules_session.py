@@ -32,7 +32,7 @@ from .._messages import (
 )
 from .._settings import Limits, Timing
 from .._timers import ClientTimer as T
-from ._answers import complained, errored, resulted
+from ._answers import complained, errored, is_placed, resulted
 from ._download import event, heartbeat, stretch
 from ._ending import bad, hang_up, stop
 from ._inputs import Received, ReceivedBinary
@@ -145,8 +145,7 @@ def _in_session(turn: Turn, message: ServerMessage) -> None:
         case SyncRequired() | Snapshot() | Synced():
             stretch(turn, session, message)
         case Result():
-            resulted(turn, message, session.epoch)
-            pump(turn)
+            _result(turn, session, message)
         case Error():
             errored(turn, message)
             pump(turn)
@@ -161,6 +160,14 @@ def _in_session(turn: Turn, message: ServerMessage) -> None:
             _out_of_place(turn, message)
         case _:
             assert_never(message)
+
+
+def _result(turn: Turn, session: Session, result: Result) -> None:
+    if is_placed(result):
+        resulted(turn, result, session.epoch)
+        pump(turn)
+    else:
+        bad(turn, Fault("bad_message", "A rev is an integer from 0 below 2^53.", field="rev"))
 
 
 def _out_of_place(turn: Turn, message: ServerMessage) -> None:

@@ -52,11 +52,11 @@ class Gathering(Value, frozen=True):
     """Parts of a snapshot so far; until the last one events are dropped.
 
     Attributes:
-        part: number of the newest, None before the first. rev: of all of them.
+        part: number of the newest; they count from 0. rev: of all of them.
     """
 
     rev: Rev = Rev(0)
-    part: int | None = None
+    part: int = -1
     items: tuple[tuple[Record, ...], ...] = ()
     deleted: tuple[tuple[ItemId, ...], ...] = ()
 

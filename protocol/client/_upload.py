@@ -69,13 +69,15 @@ def rewind(turn: Turn, mid: int) -> None:
 
 def ask_again(turn: Turn) -> None:
     """What has had no answer for too long was lost on a link that still stands (docs/protocol.md#outbox-ask-again)."""
-    session, answer_ms = turn.session, turn.machine.timing.answer_ms
+    session = turn.session
     if session is None or not session.unanswered:
         return
-    if turn.now - session.asked_at >= answer_ms / 1000:
+    # The same sum sets the timer and compares with it: a rest too small to add to the clock would never pass.
+    overdue = session.asked_at + turn.machine.timing.answer_ms / 1000
+    if turn.now >= overdue:
         rewind(turn, min(session.unanswered))
     else:
-        turn.after(T.RESEND_DUE, answer_ms - (turn.now - session.asked_at) * 1000)
+        turn.set(timers=turn.machine.timers.set(T.RESEND_DUE, overdue))
 
 
 def waiting(turn: Turn, sent: Mid) -> Iterator[Entry]:

@@ -1,0 +1,412 @@
+"""From the wish to be connected to hello (docs/protocol.md#life-client)."""
+
+import pytest
+
+from protocol._errors import LocalProtocolError
+from protocol._facts import Dialled
+from protocol._messages import App
+from protocol._settings import Timing
+from protocol._timers import ClientTimer as T
+from protocol._types import Generation, Handle
+from protocol.client import (
+    CloseTransport,
+    GetToken,
+    LinkChanged,
+    NetworkChanged,
+    Opened,
+    OpenTransport,
+    Poll,
+    Refused,
+    Start,
+    Stop,
+    Stopped,
+    SyncNow,
+    TakeOver,
+    TokenFailed,
+    TokenReady,
+    Unreachable,
+    Woke,
+)
+
+from .desk import (
+    Desk,
+    backoff,
+    connecting,
+    cursor,
+    facts,
+    links,
+    live,
+    one,
+    opening,
+    polling,
+    reasons,
+    said,
+    sent,
+    some,
+    syncing,
+)
+
+
+# --- start ------------------------------------------------------------------------------------------------------------
+
+
+def test_start_asks_for_a_token_first():
+    desk = Desk()
+    assert desk.step(Start()) == [GetToken(Generation(1), fresh=False), LinkChanged("connecting")]
+    assert desk.state == "Refreshing"
+
+
+def test_a_token_opens_a_transport_and_the_attempt_is_counted_on_disk_before():
+    desk = Desk(conn=12)
+    desk.step(Start())
+    outputs = desk.token("t1")
+    assert [type(output).__name__ for output in outputs] == ["Store", "OpenTransport", "LinkChanged"]
+    assert facts(outputs) == [Dialled(13)]
+    assert one(outputs, OpenTransport) == OpenTransport(Generation(1), Handle("t1"))
+
+
+def test_the_counter_grows_with_every_attempt():
+    desk = backoff(conn=12)
+    assert facts(desk.again()) == [Dialled(14)]
+
+
+def test_a_token_in_hand_serves_the_next_attempt_too():
+    desk = backoff()
+    outputs = desk.again()
+    assert not some(outputs, GetToken)
+    assert one(outputs, OpenTransport).handle == Handle("token")
+
+
+def test_no_token_in_time_is_a_failed_attempt():
+    desk = Desk()
+    desk.step(Start())
+    outputs = desk.until(T.REFRESH_DUE)
+    assert desk.now == 10
+    assert desk.state == "Backoff"
+    assert some(outputs, LinkChanged)[-1].why == "no token in time"
+
+
+def test_a_token_that_cannot_be_had_now_is_a_failed_attempt():
+    desk = Desk()
+    desk.step(Start())
+    desk.step(TokenFailed(desk.gen, rejected=False, why="offline"))
+    assert desk.state == "Backoff"
+    assert desk.c.machine.history.failed == 1
+
+
+def test_a_refused_sign_in_stops_and_asks_for_one():
+    desk = Desk()
+    desk.step(Start())
+    outputs = desk.step(TokenFailed(desk.gen, rejected=True, why="the refresh token was revoked"))
+    assert one(outputs, LinkChanged) == LinkChanged("stopped", "the refresh token was revoked", sign_in=True)
+    assert desk.c.state == Stopped("signed out", sign_in=True)
+
+
+# --- hello ------------------------------------------------------------------------------------------------------------
+
+
+def test_hello_names_device_counter_app_cursor_and_caps():
+    desk = connecting(name="Desk", conn=12, cursor=cursor(41), app=App("tocsin-qt", "1.0.0"))
+    (hello,) = sent(desk.open())
+    assert hello == {
+        "type": "hello",
+        "device": {"id": "desk", "name": "Desk"},
+        "conn": 13,
+        "app": {"name": "tocsin-qt", "version": "1.0.0"},
+        "cursor": {"epoch": "e1", "rev": 41},
+        "caps": ["deflate", "presence"],
+    }
+
+
+def test_without_a_cursor_hello_asks_for_a_snapshot():
+    (hello,) = sent(connecting().open())
+    assert hello["cursor"] is None
+
+
+def test_hello_names_only_what_is_on_disk():
+    """The server takes the cursor of hello for acknowledged, so it must survive a crash."""
+    desk = live()
+    desk.disk = False
+    desk.event(42)
+    desk.says("goodbye", code=4200, reason="", min_ms=0, max_ms=0, conn=None)
+    desk.until(T.SILENCE_DUE)
+    desk.again()
+    (hello,) = sent(desk.open(), "hello")
+    assert desk.c.machine.cursor == cursor(42)
+    assert hello["cursor"] == {"epoch": "e1", "rev": 41}
+
+
+@pytest.mark.parametrize("subprotocol", [None, "graphql-ws"])
+def test_a_server_that_does_not_agree_to_our_subprotocol_is_backed_off_from(subprotocol):
+    desk = connecting()
+    outputs = desk.step(Opened(desk.gen, subprotocol))
+    assert one(outputs, CloseTransport).code == 1002
+    assert not sent(outputs)
+    assert desk.state == "Backoff"
+
+
+def test_no_transport_in_time_is_a_failed_attempt():
+    desk = connecting()
+    outputs = desk.until(T.CONNECT_DUE)
+    assert desk.now == 10
+    assert one(outputs, CloseTransport).gen == 1
+    assert desk.state == "Backoff"
+
+
+def test_no_welcome_in_time_is_a_failed_attempt():
+    desk = opening()
+    outputs = desk.until(T.OPENING_DUE)
+    assert desk.now == 10
+    assert one(outputs, CloseTransport).reason == "no welcome in time"
+    assert not sent(outputs), "before welcome nothing but hello may be said"
+    assert desk.c.machine.history.failed == 1
+
+
+def test_configured_times_are_used():
+    desk = Desk(timing=Timing(refresh_ms=500))
+    desk.step(Start())
+    assert desk.due_in(T.REFRESH_DUE) == 0.5
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_retry_after_is_waited_before_the_draw():
+    desk = connecting()
+    desk.step(Refused(desk.gen, 503, "busy", retry_after_ms=20_000))
+    delay = desk.due_in(T.RECONNECT_DUE)
+    assert delay is not None
+    assert 20.1 <= delay <= 21
+
+
+def test_an_expired_token_is_refreshed_at_once():
+    desk = connecting()
+    outputs = desk.step(Refused(desk.gen, 401, "token_expired"))
+    assert one(outputs, GetToken).fresh
+    assert one(desk.token("t2"), OpenTransport).handle == Handle("t2")
+
+
+@pytest.mark.parametrize(("handle", "fresh"), [("t1", False), ("token", True), ("token", False)])
+def test_the_same_token_again_backs_off_and_shows_the_sign_in(handle, fresh):
+    """Whether the driver says so or brings the handle that was refused; t1 stands for a new name of an old token."""
+    desk = connecting()
+    desk.step(Refused(desk.gen, 401, "token_expired"))
+    outputs = desk.token(handle, fresh=fresh)
+    assert not some(outputs, OpenTransport)
+    assert one(outputs, LinkChanged).sign_in
+    assert desk.state == "Backoff"
+
+
+def test_after_the_same_token_it_keeps_trying_with_what_it_gets():
+    """Expiry is never terminal: the server's clock may have been the one that was wrong."""
+    desk = connecting()
+    desk.step(Refused(desk.gen, 401, "token_expired"))
+    desk.token()
+    assert one(desk.again(), GetToken).fresh
+    outputs = desk.token(fresh=False)
+    assert some(outputs, OpenTransport)
+    assert one(outputs, LinkChanged).sign_in, "until a session begins"
+
+
+def test_the_sign_in_is_no_longer_shown_once_a_session_begins():
+    desk = connecting()
+    desk.step(Refused(desk.gen, 401, "token_expired"))
+    desk.token()
+    desk.again()
+    desk.token(fresh=False)
+    desk.open()
+    assert not one(desk.welcome(), LinkChanged).sign_in
+
+
+def test_a_401_of_a_captive_portal_is_backed_off_from():
+    desk = connecting()
+    desk.step(Refused(desk.gen, 401, None))
+    assert desk.state == "Backoff"
+    assert not desk.c.machine.refused
+
+
+@pytest.mark.parametrize(("status", "code", "reason"), [(403, "forbidden", "forbidden"), (426, "version", "upgrade")])
+def test_refusals_of_ours_stop(status, code, reason):
+    desk = connecting()
+    desk.step(Refused(desk.gen, status, code))
+    assert desk.state == "Stopped"
+    assert reason in desk.c.state.reason
+
+
+# --- hints ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hint", [NetworkChanged(), SyncNow()])
+def test_a_hint_brings_the_next_attempt_forward(hint):
+    desk = backoff()
+    assert some(desk.step(hint), OpenTransport)
+
+
+@pytest.mark.parametrize("hint", [NetworkChanged(), SyncNow()])
+def test_no_hint_overrules_what_the_server_asked_for(hint):
+    desk = connecting()
+    desk.step(Refused(desk.gen, 503, "busy", retry_after_ms=20_000))
+    outputs = desk.step(hint, after=5)
+    assert not some(outputs, OpenTransport)
+    assert desk.due_in(T.RECONNECT_DUE) == 15, "but the draw on top of it is skipped"
+    assert one(outputs, LinkChanged).retry_at == 20
+
+
+@pytest.mark.parametrize("hint", [NetworkChanged(), SyncNow()])
+def test_a_hint_while_an_attempt_is_under_way_changes_nothing(hint):
+    for desk in (connecting(), opening()):
+        before = desk.c.machine
+        assert reasons(desk.step(hint))
+        assert desk.c.machine == before
+
+
+def test_a_hint_polls_at_once_too():
+    desk, poll = polling()
+    desk.refuses(poll, 0)
+    assert some(desk.step(NetworkChanged()), Poll)
+
+
+# --- sleep ------------------------------------------------------------------------------------------------------------
+
+
+def test_waking_takes_the_session_as_lost_and_tries_at_once():
+    desk = live()
+    old = desk.gen
+    outputs = desk.step(Woke(), after=5)
+    assert sent(outputs) == [{"type": "bye", "reason": "suspend"}]
+    assert one(outputs, CloseTransport).gen == old
+    assert one(outputs, OpenTransport).gen > old
+    assert desk.c.machine.history.failed == 0
+
+
+def test_waking_forgets_the_server_clock():
+    desk = live()
+    assert desk.c.server_time(desk.now) is not None
+    desk.step(Woke())
+    assert desk.c.server_time(desk.now) is None
+
+
+@pytest.mark.parametrize("make", [connecting, opening, syncing, backoff])
+def test_waking_begins_a_new_attempt_from_anywhere(make):
+    desk = make()
+    outputs = desk.step(Woke())
+    assert desk.state == "Connecting"
+    assert some(outputs, OpenTransport)
+
+
+def test_waking_in_stopped_wakes_nothing():
+    desk = backoff()
+    desk.step(Stop())
+    assert reasons(desk.step(Woke())) == ["nobody wants to be connected"]
+    assert desk.state == "Stopped"
+
+
+def test_a_goodbye_heard_before_the_sleep_still_decides():
+    desk = live()
+    desk.says("goodbye", code=4003, reason="signed out", min_ms=0, max_ms=0, conn=None)
+    desk.step(Woke())
+    assert desk.state == "Stopped"
+
+
+def test_waking_polls_at_once_where_a_poll_was_waited_for():
+    desk, poll = polling()
+    desk.refuses(poll, 0)
+    assert some(desk.step(Woke()), Poll)
+
+
+# --- stop -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [Desk, connecting, opening, syncing, live, backoff])
+def test_the_user_can_stop_in_every_state(make):
+    desk = make()
+    talking = desk.state in {"Syncing", "Live"}
+    open_ = desk.state in {"Connecting", "Opening", "Syncing", "Live"}
+    outputs = desk.step(Stop("shutdown"))
+    assert desk.c.state == Stopped("shutdown")
+    assert sent(outputs) == ([{"type": "bye", "reason": "user"}] if talking else [])
+    assert [output.code for output in some(outputs, CloseTransport)] == ([1000] if open_ else [])
+    assert links(outputs) == ["stopped"]
+    assert desk.c.deadline is None
+
+
+def test_stopping_twice_is_no_misuse():
+    desk = backoff()
+    desk.step(Stop())
+    assert reasons(desk.step(Stop())) == ["stopped already"]
+
+
+def test_stopped_is_left_by_start_and_everything_begins_anew():
+    desk = backoff()
+    desk.step(Stop())
+    outputs = desk.step(Start())
+    assert one(outputs, GetToken), "another user may have signed in meanwhile"
+    assert desk.c.machine.history.delays == 0
+
+
+def test_start_after_a_sign_in_was_asked_for_wants_a_fresh_token():
+    desk = connecting()
+    desk.step(Refused(desk.gen, 403, "forbidden"))
+    assert one(desk.step(Start()), GetToken).fresh
+
+
+@pytest.mark.parametrize("hint", [SyncNow(), TakeOver()])
+def test_what_makes_no_sense_raises_and_changes_nothing(hint):
+    desk = Desk()
+    before = desk.c.machine
+    with pytest.raises(LocalProtocolError, match="is illegal in Idle; legal: "):
+        desk.step(hint)
+    assert desk.c.machine is before
+
+
+# --- taking over ------------------------------------------------------------------------------------------------------
+
+
+def replaced(winner: int | None) -> Desk:
+    desk = live(conn=12)
+    desk.says("goodbye", code=4005, reason="replaced", min_ms=0, max_ms=0, conn=winner)
+    desk.until(T.SILENCE_DUE)
+    assert desk.c.state == Stopped("replaced", winner=winner)
+    return desk
+
+
+def test_a_user_who_takes_over_is_sent_with_the_counter_of_the_winner_plus_one():
+    desk = replaced(20)
+    assert facts(desk.step(TakeOver())) == [Dialled(21)]
+
+
+@pytest.mark.parametrize("winner", [None, 3])
+def test_the_counter_never_goes_back(winner):
+    assert facts(replaced(winner).step(TakeOver())) == [Dialled(14)]
+
+
+def test_a_winner_beyond_all_numbers_is_not_believed():
+    assert facts(replaced(10**30).step(TakeOver())) == [Dialled((1 << 53) - 1)]
+
+
+# --- generations ------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_to_an_earlier_attempt_does_nothing():
+    desk = connecting()
+    old = desk.gen
+    desk.step(Unreachable(old, "no route"))
+    desk.again()
+    before = desk.c.machine
+    assert reasons(desk.step(Opened(old, "tocsin.v1"))) == ["Opened of generation 1, which is over"]
+    assert desk.c.machine == before
+
+
+def test_a_token_for_an_earlier_attempt_does_nothing():
+    desk = connecting()
+    desk.step(Refused(desk.gen, 401, "token_expired"))
+    outputs = desk.step(TokenReady(Generation(1), Handle("late")))
+    assert desk.state == "Refreshing"
+    assert reasons(outputs)
+
+
+def test_no_message_is_heard_from_a_transport_that_is_over():
+    from protocol.client import Received
+
+    desk = backoff()
+    assert reasons(desk.step(Received(Generation(1), said("heartbeat", n=1, t=1, rev=1))))
