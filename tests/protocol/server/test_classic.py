@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from protocol._events import classic_text
 from protocol._settings import Limits, Timing
 from protocol._types import Rev

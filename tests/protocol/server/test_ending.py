@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from protocol._settings import Timing
 from protocol.server import (
     AbortTransport,
@@ -59,7 +60,9 @@ def test_every_way_out_of_v1_says_goodbye() -> None:
                 )
 
 
-@pytest.mark.parametrize(("sockets", "widest"), [(1, 1_000), (50, 1_000), (51, 1_020), (1_500, 30_000), (10**6, 30_000)])
+@pytest.mark.parametrize(
+    ("sockets", "widest"), [(1, 1_000), (50, 1_000), (51, 1_020), (1_500, 30_000), (10**6, 30_000)]
+)
 def test_a_drain_spreads_the_return_over_a_window(sockets: int, widest: int) -> None:
     """docs/protocol.md#life-drain."""
     goodbye = only(live().step(Drain(sockets), 0.0))

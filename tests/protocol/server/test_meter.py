@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from protocol._settings import Limits
 from protocol._types import Monotonic
 from protocol.server._meter import ABUSE, full

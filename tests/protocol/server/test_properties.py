@@ -1,12 +1,14 @@
 """What holds for any client, any store and any order of events."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol._framing import Unknown, decode_server
+
 from protocol._errors import Fault
+from protocol._framing import Unknown, decode_server
 from protocol._settings import Limits, Timing
 from protocol._types import Epoch, Rev, Wall
 from protocol.server import (
@@ -96,8 +98,6 @@ def test_any_text_and_any_bytes_in_any_state_give_outputs_and_no_exception(make:
 
 def told(message: dict[str, Any]) -> Any:
     """What our own reader of a server's messages makes of one."""
-    import json
-
     return decode_server(json.dumps(message), 1 << 20)
 
 
@@ -283,7 +283,20 @@ class World:
             self.beat()
 
 
-ACTIONS = ("publish", "publish", "publish", "lose", "answer", "answer", "block", "drain", "beat", "trim", "renew", "late")
+ACTIONS = (
+    "publish",
+    "publish",
+    "publish",
+    "lose",
+    "answer",
+    "answer",
+    "block",
+    "drain",
+    "beat",
+    "trim",
+    "renew",
+    "late",
+)
 
 
 @settings(max_examples=400)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from protocol._types import Handle
 from protocol.server import Requested, hide_token, read_request
 
@@ -94,7 +95,8 @@ def test_the_token_of_hello_and_auth_is_replaced_by_a_handle() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ['{"type":"ping","t0":1}', '{"type":"x","fields":{"token":"a"}}', '["token"]', '{"token":null}', '"\\u0041"']
+    "said",
+    ['{"type":"ping","t0":1}', '{"type":"x","fields":{"token":"a"}}', '["token"]', '{"token":null}', '"\\u0041"'],
 )
 def test_a_message_without_a_token_stays_as_it_is(said: str) -> None:
     vault = Vault()

@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import pytest
+
 from protocol._errors import Fault
 from protocol._messages import DevicePresence, Result
 from protocol._settings import Limits
@@ -436,7 +437,14 @@ def test_presence_is_sent_to_those_who_asked_for_it_only() -> None:
     assert only(live(caps=["presence"]).step(devices(1), 0.0)) == {
         "type": "presence",
         "devices": [
-            {"device_id": "d1", "name": "Desk", "online": True, "acked_epoch": EPOCH, "acked_rev": 41, "last_seen": WALL}
+            {
+                "device_id": "d1",
+                "name": "Desk",
+                "online": True,
+                "acked_epoch": EPOCH,
+                "acked_rev": 41,
+                "last_seen": WALL,
+            }
         ],
     }
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
+
 from protocol._deflate import pack, unpack
 from protocol._settings import Limits, Timing
 from protocol._timers import ServerTimer
@@ -393,7 +394,9 @@ def test_more_than_the_held_events_lead_back_to_the_log_with_sent_kept() -> None
     assert isinstance(c.state, Live)
 
 
-@pytest.mark.parametrize(("label", "kept"), [("x" * 100, True), ("x" * 101, False), ("ž" * 50, True), ("ž" * 51, False)])
+@pytest.mark.parametrize(
+    ("label", "kept"), [("x" * 100, True), ("x" * 101, False), ("ž" * 50, True), ("ž" * 51, False)]
+)
 def test_held_bytes_are_counted_as_they_travel(label: str, kept: bool) -> None:
     """docs/protocol.md#life-live-to-behind, docs/protocol.md#invariant-12."""
     room = len(published(42, "x" * 100).v1)

@@ -110,7 +110,10 @@ def due(name: str, timer: ServerTimer) -> ServerConnection:
         c.step(PresenceIs(()), 0.0)
         c.step(PresenceIs(()), 0.0)
     c._machine = type(c.machine)(
-        **{**{f: getattr(c.machine, f) for f in c.machine.__struct_fields__}, "timers": Timers().set(timer, 1.0)}
+        **{
+            **{f: getattr(c.machine, f) for f in c.machine.__struct_fields__},
+            "timers": Timers[ServerTimer]().set(timer, 1.0),
+        }
     )
     return c
 
