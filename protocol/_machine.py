@@ -9,7 +9,7 @@ what every deadline does. Nothing is left inside to be drained.
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from ._errors import LocalProtocolError
 from ._timers import Deadline, Timers
@@ -118,7 +118,7 @@ class Connection(Generic[M, Out]):
         state = type(machine.state)
         rule = self._by_state[state].get(stimulus) if state in self._by_state else None
         if rule is None:
-            legal = ", ".join(self.accepts) or "nothing"
+            legal = ", ".join(self.accepts)
             raise LocalProtocolError(f"{type(input).__name__} is illegal in {state.__name__}; legal: {legal}")
         after, outputs = rule.function(machine, input, now)
         assert type(after.state) in rule.to, f"{rule.function.__name__} may not land in {after.state!r}"
@@ -159,7 +159,7 @@ class Connection(Generic[M, Out]):
         """The arguments it was built with, for the header of a trace."""
         return {}
 
-    def copy(self) -> "Connection[M, Out]":
+    def copy(self) -> Self:
         """A fork: step it to see "what if"; this one does not move."""
         fork = object.__new__(type(self))
         fork._machine, fork._now = self._machine, self._now
