@@ -1,0 +1,139 @@
+"""Makes rings begin and end at their moments: looks at the clock, at most five seconds apart, and says what changed.
+
+It never sleeps for long, because Trio's clock stands still while the machine does, and compares instants instead.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import trio
+
+from protocol import ItemId, Record, Zones
+
+from .local_state import LocalWrite, Mark, RingKey
+from .ringing import Agenda, Book, Ended, Open, Sounding, Turn, Why, forget, silence, turn
+from .timekeeping import Timekeeper
+
+
+LOOK_S = 5.0
+FORGET_S = 3_600.0
+
+Told = Sounding | Ended
+
+
+class Surroundings(NamedTuple):
+    """What the ringer needs of its engine.
+
+    Attributes:
+        records: what is shown now. muted: items that stay silent on this device.
+        tell: hears what begins and ends, at once. keep: puts writes on disk.
+        woke: is called after a jump of the clock, before anything rings.
+    """
+
+    records: Callable[[], Mapping[ItemId, Record]]
+    muted: Callable[[], frozenset[ItemId]]
+    tell: Callable[[Told], None]
+    keep: Callable[[tuple[LocalWrite, ...]], None]
+    woke: Callable[[], None]
+
+
+class Ringer:
+    """The scheduler of one device.
+
+    Attributes:
+        book: what rings and has rung here.
+    """
+
+    def __init__(self, time: Timekeeper, zones: Zones, marks: Mapping[RingKey, Mark], around: Surroundings) -> None:
+        self._time = time
+        self._around = around
+        self._agenda = Agenda(zones)
+        self._poked = trio.Event()
+        self._held_until = float("-inf")
+        self._settle_s = 0.0
+        self._due_since: dict[RingKey, float] = {}
+        self._forget_at = float("-inf")
+        self._open: Open = {}
+        self.book = Book(marks)
+
+    def __repr__(self) -> str:
+        return f"<Ringer, {len(self.book.sounding)} sounding, {len(self.book.marks)} marks>"
+
+    # --- when rings may begin ---
+
+    def hold(self, seconds: float) -> None:
+        """News is about to come: begin no ring for so long, or until `release` (docs/protocol.md#ring-start-at-synced)."""
+        self._settle_s = seconds
+        self._held_until = self._time.clocks.monotonic() + seconds
+
+    def release(self) -> None:
+        """The news is here: begin what rings by it."""
+        self._held_until = float("-inf")
+        self.poke()
+
+    def _held(self, windows: Open) -> frozenset[RingKey]:
+        """Rings that wait for news. None waits longer than one hold lasts, however often the link comes and goes."""
+        now = self._time.clocks.monotonic()
+        self._due_since = {key: self._due_since.get(key, now) for key in windows if key not in self.book.sounding}
+        if now >= self._held_until:
+            return frozenset()
+        return frozenset(key for key, since in self._due_since.items() if now < since + self._settle_s)
+
+    # --- looking ---
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            self._poked = trio.Event()
+            with trio.move_on_after(self.look()):
+                await self._poked.wait()
+
+    def poke(self) -> None:
+        """Records, settings or the clock have changed: look again at once."""
+        self._poked.set()
+
+    def look(self) -> float:
+        """Begin and end what is due; returns in how many seconds to look again."""
+        if self._time.has_jumped():
+            self._around.woke()
+        muted = self._around.muted()
+        records = {item: record for item, record in self._around.records().items() if item not in muted}
+        windows, wait_ms = self._agenda.look(records, self._time.now_for, self.book.sounding.keys())
+        self._open = windows
+        held = self._held(windows)
+        self._take(turn(self.book, windows, self._around.records(), self._time.now_for, held))
+        self._forget()
+        waits = [LOOK_S, wait_ms / 1000, *([self._held_for(held)] if held else [])]
+        return max(0.0, min(waits))
+
+    def _held_for(self, held: Iterable[RingKey]) -> float:
+        first = min(self._due_since[key] for key in held) + self._settle_s
+        return min(first, self._held_until) - self._time.clocks.monotonic()
+
+    def _forget(self) -> None:
+        now = self._time.clocks.monotonic()
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_S
+            self._take(forget(self.book, self._time.server_now()))
+
+    # --- the user ---
+
+    def items(self) -> list[ItemId]:
+        """What rings now, heard here or not."""
+        return list(dict.fromkeys(key.item for key in (*self.book.sounding, *self._open)))
+
+    def silence(self, why: Why, item: ItemId | None = None) -> tuple[Ended, ...]:
+        """End the rings of one item, or all, on this device and at once; returns what ended."""
+        keys = [key for key in self.book.sounding if item is None or key.item == item]
+        step = silence(self.book, keys, self._around.records(), why)
+        self._take(step)
+        return step.ended
+
+    def _take(self, step: Turn) -> None:
+        self.book = step.book
+        if step.writes:
+            self._around.keep(step.writes)
+        for ended in step.ended:
+            self._around.tell(ended)
+        for begun in step.begun:
+            self._around.tell(begun)
