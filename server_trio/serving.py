@@ -100,8 +100,8 @@ async def run_listener(
 ) -> None:
     """Listen until `stop` is set, then drain."""
 
-    def sweep(now: float) -> None:
-        services.hub.sweep(now)
+    def sweep(_: float) -> None:
+        services.hub.sweep(services.now())
         services.acks.flush()
 
     app = Door(make_app(services), services)
