@@ -82,7 +82,7 @@ _COMMON: dict[str, st.SearchStrategy[Any]] = {
     "sound": st.sampled_from(["default", "bell"]),
     "ring_s": st.sampled_from([1, 60, 600, 3_600]),
     "snooze_s": st.sampled_from([0, 300, 540]),
-    "auto_snooze": st.integers(0, 16),
+    "auto_snooze": st.integers(0, 15),
     "extra": plain_objects,
 }
 
