@@ -32,11 +32,9 @@ def dismiss(record: Record, edit: Dismiss) -> Record:
     """`acked` grows to the ring dismissed."""
     match record:
         case Alarm(acked=acked):
-            if edit.occ is None:
-                return record
-            if acked is None or edit.occ > acked:
-                return replace(record, acked=edit.occ)
-            return _end_older(record, edit.occ)
+            if edit.occ is None or (acked is not None and edit.occ <= acked):
+                return _end_older(record, edit.occ)
+            return replace(record, acked=edit.occ)
         case Timer():
             if not _rings(record, edit.run, edit.due) or record.acked == edit.run:
                 return record
@@ -45,9 +43,10 @@ def dismiss(record: Record, edit: Dismiss) -> Record:
             assert_never(record)
 
 
-def _end_older(alarm: Alarm, occ: int) -> Alarm:
+def _end_older(alarm: Alarm, occ: int | None) -> Alarm:
     """A snoozed ring just below `acked` can only be stopped by taking its snooze away: `acked` never goes back."""
-    rings_on = alarm.snooze is not None and alarm.snooze.occ == occ and not is_dismissed(alarm, occ)
+    snoozed = alarm.snooze
+    rings_on = occ is not None and snoozed is not None and snoozed.occ == occ and not is_dismissed(alarm, occ)
     return replace(alarm, snooze=None) if rings_on else alarm
 
 

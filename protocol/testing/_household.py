@@ -5,22 +5,36 @@ Every byte that a socket would carry goes through here as data; what each side s
 
 from collections.abc import Callable
 from datetime import UTC
-from typing import Any
+from functools import partial
+from typing import Any, assert_never
 
 import msgspec
 
 from .. import client, server
+from .._log import Submission
 from .._machine import Tick
 from .._roster import presence
 from .._settings import DEFAULT_TIMING, Timing
 from .._types import DeviceId, Epoch, Generation, Handle, Mid, Monotonic, SessionId, UserId, Wall, Zones
 from ._device import Device, Event
 from ._store import MemoryStore
-from ._wire import Queue
+from ._wire import Action, Queue
 
 
 START = Wall(1_790_000_000_000)
 """The server's clock when the virtual clock is 0: 2026-09-21 14:13:20 UTC."""
+
+
+Question = (
+    server.VerifyToken
+    | server.Join
+    | server.RenewEpoch
+    | server.ReadPage
+    | server.ReadState
+    | server.ReadHead
+    | server.Apply
+)
+"""What the server's end asks and waits for."""
 
 
 class Household:
@@ -75,12 +89,10 @@ class Household:
     @property
     def next_at(self) -> Monotonic | None:
         """When something happens next, in flight or by deadline."""
-        moments = [at for at in (self.queue.next_at, *map(_deadline, self._ends())) if at is not None]
+        moments = [at for at, _ in self._deadlines()]
+        if self.queue.next_at is not None:
+            moments.append(self.queue.next_at)
         return min(moments, default=None)
-
-    def _ends(self) -> list[Any]:
-        clients = [device.client for device in self.devices.values()]
-        return [*clients, *(device.server for device in self.devices.values() if device.server is not None)]
 
     def step(self) -> bool:
         """The next thing happens: what is in flight first, then deadlines. False when nothing ever will."""
@@ -90,15 +102,20 @@ class Household:
         self.now = max(self.now, at)
         if self.queue.next_at is not None and self.queue.next_at <= self.now:
             self.queue.pop()()
-            return True
-        for device in self.devices.values():
-            if (due := _deadline(device.client)) is not None and due <= self.now:
-                device.feed(Tick())
-                return True
-            if device.server is not None and (due := _deadline(device.server)) is not None and due <= self.now:
-                self.feed_server(device, device.server, Tick())
-                return True
+        else:
+            tick = min(self._deadlines(), key=_when)[1]
+            tick()
         return True
+
+    def _deadlines(self) -> list[tuple[Monotonic, Action]]:
+        """When each end wants its tick, and how it gets it."""
+        found: list[tuple[Monotonic, Action]] = []
+        for device in self.devices.values():
+            if device.client.deadline is not None:
+                found.append((device.client.deadline.at, partial(device.feed, Tick())))
+            if device.server is not None and device.server.deadline is not None:
+                found.append((device.server.deadline.at, partial(self.feed_server, device, device.server, Tick())))
+        return found
 
     def run_until_idle(self, limit: int = 10_000) -> None:
         """Until nothing is in flight; deadlines that are not due stay.
@@ -107,9 +124,8 @@ class Household:
             RuntimeError: still busy after `limit` steps.
         """
         for _ in range(limit):
-            if len(self.queue) == 0 and not any(
-                (d := _deadline(end)) is not None and d <= self.now for end in self._ends()
-            ):
+            at = self.next_at
+            if at is None or (len(self.queue) == 0 and at > self.now):
                 return
             self.step()
         raise RuntimeError(f"still busy after {limit} steps: {self!r}")
@@ -212,7 +228,7 @@ class Household:
             case _:
                 self.feed_server(device, end, self.ask_store(device, output))
 
-    def ask_store(self, device: Device, output: Any) -> server.ServerInput:
+    def ask_store(self, device: Device, output: Question) -> server.ServerInput:
         """What the store and the token service say."""
         match output:
             case server.VerifyToken(handle=handle):
@@ -222,8 +238,7 @@ class Household:
                 last_mid = self.store.join(device.replica.device, name, cursor, self.wall)
                 return server.Joined(self.store.account, last_mid, self.wall)
             case server.RenewEpoch(seen=seen):
-                if self.store.account.epoch == seen:
-                    self.store.renew(Epoch(f"{seen}+"))
+                self.store.renew(Epoch(f"{seen}+"))
                 return server.Joined(
                     self.store.account, self.store.last_mids.get(device.replica.device, Mid(0)), self.wall
                 )
@@ -235,7 +250,8 @@ class Household:
                 return server.HeadRead(self.store.account, self.wall)
             case server.Apply(device=author, submission=submission):
                 return self.apply(author, submission)
-        raise AssertionError(output)
+            case _:
+                assert_never(output)
 
     def verdict(self, handle: Handle) -> server.ServerInput:
         """Every token holds for a day, unless `rejects` names its device and why it does not."""
@@ -244,7 +260,7 @@ class Household:
             return server.TokenRejected(handle, why)
         return server.TokenAccepted(handle, UserId("anna"), SessionId("s"), Wall(self.wall + 86_400_000), self.wall)
 
-    def apply(self, author: DeviceId, submission: Any) -> server.ServerInput:
+    def apply(self, author: DeviceId, submission: Submission) -> server.Answered | server.Declined:
         """Commit a mutation and publish what came of it."""
         outcome = self.store.commit(author, submission, self.wall)
         if outcome.change is not None:
@@ -295,5 +311,5 @@ def utc_only(name: str) -> Any:
     return UTC if name == "UTC" else None
 
 
-def _deadline(end: Any) -> Monotonic | None:
-    return None if end.deadline is None else end.deadline.at
+def _when(deadline: tuple[Monotonic, Action]) -> Monotonic:
+    return deadline[0]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from .. import _http, client
+from .. import _http, client, server
 from .._errors import Fault
 from .._messages import Mutate, Result
 from .._resume import resume
@@ -54,7 +54,7 @@ def _take(
 ) -> tuple[Fault, Mid] | None:
     for mutate in batch:
         answer = home.apply(author, read(mutate))
-        if not hasattr(answer, "result"):
-            return answer.fault, mutate.mid  # type: ignore[union-attr]  # the only other answer of `apply`
+        if isinstance(answer, server.Declined):
+            return answer.fault, mutate.mid
         results.append(answer.result)
     return None

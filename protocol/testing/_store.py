@@ -98,7 +98,3 @@ class MemoryStore:
         """Forget rows up to `floor`."""
         self.account = replace(self.account, floor=Rev(max(self.account.floor, min(floor, self.account.rev))))
         self.rows = [row for row in self.rows if row.rev > self.account.floor]
-
-    def snapshot_of(self) -> "tuple[object, ...]":
-        """Everything that a crash must not lose, for comparison."""
-        return (self.account, tuple(self.rows), dict(self.records), dict(self.last_mids))

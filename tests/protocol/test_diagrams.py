@@ -1,5 +1,6 @@
 """Pictures and tables of the specification are those of the code."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -100,4 +101,4 @@ def moves_of(connection: client.ClientConnection) -> set[tuple[type, type]]:
         stepped.undo()
         places.append(type(stepped.machine.polled))
     places.reverse()
-    return {(before, after) for before, after in zip(places, places[1:], strict=False) if before is not after}
+    return {(before, after) for before, after in pairwise(places) if before is not after}
