@@ -109,8 +109,7 @@ class Engine:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._writer.run)
-                nursery.start_soon(self.session.run)
-                await trio.lowlevel.checkpoint()
+                await nursery.start(self.session.run)
                 if self._database.set_aside is not None:
                     where = self._database.set_aside.name
                     self._problem("damaged", f"The local copy was damaged; it was moved to {where} and begun anew.")
@@ -177,7 +176,9 @@ class Engine:
         return self.sync.status(Counts(self.copy.unanswered, len(self.copy.rejections), self.time.skew_ms))
 
     def _refresh(self) -> None:
-        """Tell how it stands, if that reads differently."""
+        """Tell how it stands, if that reads differently; how it ends is no news."""
+        if self._stopping.is_set():
+            return
         status = self._status_now()
         if _read(status) != _read(self._status):
             self._status = status

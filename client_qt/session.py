@@ -99,10 +99,11 @@ class Session:
             self._is_stepping = False
         self._stepped.set()
 
-    async def run(self) -> None:
-        """Carry time, until cancelled."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry time, until cancelled; a network is used only while this runs."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            task_status.started()
             try:
                 await self._tick()
             finally:

@@ -31,18 +31,29 @@ class TokenSource(Protocol):
         ...
 
 
+def checked(token: str) -> str:
+    """A token that fits into a header; whoever complains about another would quote it.
+
+    Raises:
+        TokenRefusedError: it does not.
+    """
+    if not token or not all("!" <= letter <= "~" for letter in token):
+        raise TokenRefusedError("The token is not one word of plain ASCII.", rejected=True)
+    return token
+
+
 class FixedToken:
     """One token, for ever."""
 
     def __init__(self, token: str) -> None:
-        self._token = token
+        self._token = token.strip()
 
     def __repr__(self) -> str:
         return "<FixedToken>"
 
     async def token(self, *, fresh: bool) -> str:  # noqa: ARG002 - there is no other
         """The token, whether or not a fresh one is wanted: the connection notices that it is the same."""
-        return self._token
+        return checked(self._token)
 
 
 class _Grant(msgspec.Struct):
@@ -94,5 +105,5 @@ class PasswordTokens:
             grant = None
         if grant is None:
             raise TokenRefusedError(f"The sign-in was answered with HTTP {answer.status} and no token.", rejected=False)
-        self._access, self._refresh = grant.access_token, grant.refresh_token or self._refresh
+        self._access, self._refresh = checked(grant.access_token), grant.refresh_token or self._refresh
         return self._access

@@ -31,9 +31,12 @@ Feed = Callable[[client.ClientInput], None]
 
 
 class Say(NamedTuple):
-    """Send this text."""
+    """Send this text, which may hold a token."""
 
     text: str
+
+    def __repr__(self) -> str:
+        return f"Say({len(self.text)} characters)"
 
 
 class HangUp(NamedTuple):
