@@ -53,7 +53,7 @@ def read_batch(body: bytes, limits: Limits) -> tuple[Mutate, ...] | Fault:
 
 def changes_text(account: Account, last_mid: Mid, rows: Iterable[Change], t1: Wall, t2: Wall) -> str:
     """Rows after the client's cursor as events. `rev` is that of the last one, or the head where there is none."""
-    events, rev = [], account.rev
+    events, rev = list[str](), account.rev
     for row in rows:
         events.append(event_text(row))
         rev = row.rev

@@ -106,7 +106,8 @@ class Connection(Generic[M, Out]):
         if type(input) is Tick:
             machine, outputs = self._tick(moment)
         else:
-            machine, outputs = self._take(self._machine, type(input), input, moment)
+            stimulus: type[object] = type(input)
+            machine, outputs = self._take(self._machine, stimulus, input, moment)
         if self._past is not None and self.trace is not None:
             self._past.append((self._machine, self._now))
             self.trace.append(Record(moment, input, list(outputs)))

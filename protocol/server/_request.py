@@ -6,6 +6,7 @@ The core never sees a token (docs/protocol.md#auth-handles): it is taken out her
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -69,13 +70,13 @@ def hide_token(text: str, hide: Callable[[str], Handle]) -> str:
     if '"token"' not in text and "\\u" not in text:
         return text
     try:
-        message = msgspec.json.decode(text)
+        message = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        # Not JSON, so the core will refuse it unread; but a half token must not reach a trace.
+        # No JSON object, so the core will refuse it unread; but a half token must not reach a trace.
         return '{"type":"","token":'
-    if not isinstance(message, dict) or message.get("token") is None:
+    token = message.get("token")
+    if token is None:
         return text
-    token = message["token"]
     # What is no string is no token of ours, but may hold one; null is as wrong, and says nothing.
     hidden = msgspec.json.encode({**message, "token": hide(token) if isinstance(token, str) else None})
     return hidden.ljust(len(text.encode())).decode()

@@ -4,7 +4,6 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from .. import _submission
 from .._deflate import unpack
 from .._errors import Fault
 from .._framing import Unknown, decode_client, encode
@@ -22,6 +21,7 @@ from .._messages import (
     Subscribe,
     Unsubscribe,
 )
+from .._submission import read as read_submission
 from .._timers import ServerTimer as T
 from .._types import Handle, Monotonic, Wall
 from ._inputs import (
@@ -139,7 +139,7 @@ def mutate(m: ServerMachine, message: Mutate, peer: Peer) -> Step:
         return m, [error(fault, message.mid)]
     expecting = None if message.mid == peer.expecting else peer.expecting
     peer = replace(peer, unanswered=peer.unanswered + 1, expecting=expecting)
-    return with_peer(m, peer), [Apply(peer.login.user, peer.device, _submission.read(message))]
+    return with_peer(m, peer), [Apply(peer.login.user, peer.device, read_submission(message))]
 
 
 def answered(m: ServerMachine, i: Answered, _: Monotonic) -> Step:

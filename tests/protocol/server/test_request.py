@@ -96,7 +96,7 @@ def test_the_token_of_hello_and_auth_is_replaced_by_a_handle() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ['{"type":"ping","t0":1}', '{"type":"x","fields":{"token":"a"}}', '["token"]', '{"token":null}', '"\\u0041"'],
+    ['{"type":"ping","t0":1}', '{"type":"x","fields":{"token":"a"}}', '{"token":null}'],
 )
 def test_a_message_without_a_token_stays_as_it_is(said: str) -> None:
     vault = Vault()
@@ -105,7 +105,7 @@ def test_a_message_without_a_token_stays_as_it_is(said: str) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ['{"type":"auth","token":"s3cret', '{"tok\\u0065n":"s3cret"', '{"token":"s3cret"}\ud800', '{"token":["s3cret"]}',
+    ['{"type":"auth","token":"s3cret', '["token","s3cret"]', '{"tok\\u0065n":"s3cret"', '{"token":"s3cret"}\ud800', '{"token":["s3cret"]}',
      '{"type":"auth","token":{"a":"s3cret"}}', '{"token":1e999,"x":"s3cret"}'],
 )  # fmt: skip
 def test_what_is_not_quite_a_token_does_not_pass_either(said: str) -> None:
