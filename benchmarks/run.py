@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "bench-secret-bench-secret-bench-secret"
 RAISED = {
@@ -137,7 +138,7 @@ def row(pairs: list[tuple[float, float]], key: str, name: str, goal: str, met: o
     ratios = sorted(a / b for a, b in pairs if b)
     middle = statistics.median(ratios) if ratios else float("nan")
     verdict = met(middle) if callable(met) else ours <= 14 if key == "kib_per_connection" else None
-    said = "–" if verdict is None else "yes" if verdict else "**no**"
+    said = "" if verdict is None else "yes" if verdict else "**no**"
     return f"| {name} | {ours:g} | {theirs:g} | {middle:.2f} ({ratios[0]:.2f} … {ratios[-1]:.2f}) | {goal} | {said} |"
 
 

@@ -15,10 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
+
 
 ROOT = Path(__file__).resolve().parent.parent
 USER = "anna"
@@ -262,13 +264,19 @@ async def offline_edits_converge(story: Story, relay: Relay, a: Device, b: Devic
     start = time.perf_counter()
     await a.say("sync")
     for device in (a, b):
-        await device.until("both edits", lambda d=device: _is(d, alarm, label="Early", time="06:30") and made in d.records)
-    story.tell(f"the link is back: both agree after {1e3 * (time.perf_counter() - start):.0f} ms ('Early' at 06:30, and the new one)")
+        await device.until("both edits", partial(_has_both, device, alarm, made))
+    story.tell(
+        f"the link is back: both agree after {1e3 * (time.perf_counter() - start):.0f} ms ('Early' at 06:30, and the new one)"
+    )
 
 
-def _is(device: Device, item: str, **fields: Any) -> bool:
-    record = device.records.get(item, {})
-    return all(record.get(name) == value for name, value in fields.items())
+def _has_both(device: Device, alarm: str, made: str) -> bool:
+    edited = device.records.get(alarm, {})
+    return (edited.get("label"), edited.get("time")) == ("Early", "06:30") and made in device.records
+
+
+def _has_all(device: Device, items: list[str]) -> bool:
+    return all(item in device.records for item in items)
 
 
 async def killed_server_loses_nothing(story: Story, a: Device, b: Device) -> None:
@@ -283,11 +291,13 @@ async def killed_server_loses_nothing(story: Story, a: Device, b: Device) -> Non
     start = time.perf_counter()
     for device in (a, b):
         await device.say("sync")
-        await device.until("all alarms", lambda d=device: all(item in d.records for item in made))
+        await device.until("all alarms", partial(_has_all, device, made))
     agree = time.perf_counter() - start
     if a.records != b.records:
         raise StepFailed(f"A and B differ: {set(a.records) ^ set(b.records)}")
-    story.tell(f"restarted in {took:.2f} s; {agree:.2f} s later both have all {len(made)}, and agree on {len(a.records)} records")
+    story.tell(
+        f"restarted in {took:.2f} s; {agree:.2f} s later both have all {len(made)}, and agree on {len(a.records)} records"
+    )
 
 
 async def tell(folder: Path) -> None:
@@ -295,7 +305,8 @@ async def tell(folder: Path) -> None:
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         story = Story(stack, nursery, folder)
         await run_to_end(
-            ["-m", "server_trio", "user", "add", USER, "--password-stdin", "--database", story.database], "a long password\n"
+            ["-m", "server_trio", "user", "add", USER, "--password-stdin", "--database", story.database],
+            "a long password\n",
         )
         story.tell(f"server ready in {await story.start_server():.2f} s, on SQLite")
         token = await run_to_end(["-m", "server_trio", "token", "--user", USER, "--database", story.database])
@@ -315,16 +326,17 @@ async def tell(folder: Path) -> None:
 
 def main() -> int:
     """Tell it; returns the exit status."""
+    failures: list[BaseException] = []
     with tempfile.TemporaryDirectory(prefix="tocsin-story-") as folder:
         try:
             trio.run(tell, Path(folder))
-        except* (StepFailed, trio.TooSlowError, OSError, subprocess.CalledProcessError) as failures:
-            for failure in failures.exceptions:
-                sys.stdout.write(f"FAILED: {failure}\n")
-            for log in sorted(Path(folder).glob("*.log")):
-                sys.stdout.write(f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-2000:]}\n")
-            return 1
-    return 0
+        except* (StepFailed, trio.TooSlowError, OSError, ValueError, subprocess.CalledProcessError) as group:
+            failures.extend(group.exceptions)
+        for failure in failures:
+            sys.stdout.write(f"FAILED: {failure}\n")
+        for log in sorted(Path(folder).glob("*.log")) if failures else ():
+            sys.stdout.write(f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-2000:]}\n")
+    return int(bool(failures))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
     python -m protocol               a REPL with a `Pair` ready: a device, its server, one virtual clock
     python -m protocol trace.jsonl   walk through a recorded session, forward and back
-    python -m protocol --replay trace.jsonl …   replay; exit 1 and show the difference where there is one
+    python -m protocol --replay trace.jsonl …
+
+The last replays without stepping; it exits with 1, and shows the difference, where there is one.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from . import client, server, trace
 from ._stepper import HELP, Stepper
 from .testing import Household, Pair
 from .zones import system_zones
+
 
 BANNER = """\
 Tocsin protocol. `pair` is a device and its server under one virtual clock; nothing here waits or leaves this process.

@@ -64,7 +64,7 @@ class Edited(_Fact, frozen=True):
 
 
 class Renamed(_Fact, frozen=True):
-    """This store turned out to be a copy: a new device identifier; entries from `from_mid` on are numbered 1, 2, 3 …"""
+    """This store turned out to be a copy: a new device identifier; entries from `from_mid` on count from 1 again."""
 
     device: DeviceId
     from_mid: Mid

@@ -5,6 +5,7 @@ from typing import Any
 
 from . import trace
 
+
 HELP = """\
 Enter or n [K]   K steps forward          p [K]   K steps back          g N   go to step N
 s                the state and what it accepts     o   the outputs of this step, one a line
@@ -97,28 +98,25 @@ class Stepper:
         """Obey one line; returns what to print."""
         word, _, rest = line.strip().partition(" ")
         if word.startswith("/"):
-            return self.find((word[1:] + " " + rest).strip())
+            return self.find(f"{word[1:]} {rest}".strip())
         count = int(rest) if rest.isdigit() else None
-        match word:
-            case "" | "n":
-                return "\n".join(self.forward() for _ in range(count or 1))
-            case "p":
-                return "\n".join(self.back() for _ in range(count or 1))
-            case "g" if count is not None:
-                return self.go(count)
-            case "e":
-                return self.go(len(self.recording.steps))
-            case "l":
-                return self.listing(count or 10)
-            case "s":
-                return self.standing()
-            case "o":
-                return self.outputs()
-            case "d":
-                return self.difference()
-            case "h":
-                return HELP
-        return f"{line.strip()!r} is no command\n{HELP}"
+        obey = self._commands(count).get(word)
+        return obey() if obey is not None else f"{line.strip()!r} is no command\n{HELP}"
+
+    def _commands(self, count: int | None) -> dict[str, Callable[[], str]]:
+        times = range(1 if count is None else count)
+        commands: dict[str, Callable[[], str]] = {
+            "": lambda: "\n".join(self.forward() for _ in times),
+            "n": lambda: "\n".join(self.forward() for _ in times),
+            "p": lambda: "\n".join(self.back() for _ in times),
+            "e": lambda: self.go(len(self.recording.steps)),
+            "l": lambda: self.listing(10 if count is None else count),
+            "s": self.standing,
+            "o": self.outputs,
+            "d": self.difference,
+            "h": lambda: HELP,
+        }
+        return commands if count is None else {**commands, "g": lambda: self.go(count)}
 
 
 def _line(index: int, now: float, stimulus: Any, outputs: list[Any]) -> str:

@@ -18,6 +18,7 @@ from ._machine import Table
 from .client import CLIENT, POLLING
 from .server import SERVER
 
+
 MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 
 Arrows = dict[tuple[str, str], list[str]]

@@ -20,6 +20,7 @@ from . import client, server
 from ._machine import Connection, Record
 from ._types import Monotonic
 
+
 FORMAT = 1
 PROTOCOL = 1
 
@@ -78,7 +79,9 @@ class Difference(Struct, frozen=True):
 
     def __str__(self) -> str:
         """Both sides, one above the other, cut to where they part."""
-        return "\n".join((f"step {self.step} at {round(self.now, 3)}: {self.input!r}", *beside(self.expected, self.actual)))
+        return "\n".join(
+            (f"step {self.step} at {round(self.now, 3)}: {self.input!r}", *beside(self.expected, self.actual))
+        )
 
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -129,7 +132,9 @@ def load(lines: str | Iterable[str]) -> Trace:
         raise TraceError("line 1: empty; a trace begins with its header")
     header = _read(_HEADER, *filled[0])
     if header.version != FORMAT or header.protocol != PROTOCOL:
-        raise TraceError(f"line 1: format {header.version}, protocol {header.protocol}; this reads {FORMAT}, {PROTOCOL}")
+        raise TraceError(
+            f"line 1: format {header.version}, protocol {header.protocol}; this reads {FORMAT}, {PROTOCOL}"
+        )
     steps, outputs = [], []
     for number, line in filled[1:]:
         raw = _read(_LINE, number, line)
@@ -169,7 +174,9 @@ def replay(trace: Trace) -> Iterator[Difference]:
 
 def beside(expected: str, actual: str, width: int = 100) -> tuple[str, str, str]:
     """Two texts, one above the other, from a little before where they part, with a mark under that place."""
-    at = next((n for n, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b), min(len(expected), len(actual)))
+    at = next(
+        (n for n, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b), min(len(expected), len(actual))
+    )
     start = max(0, at - width // 3)
     lead = "…" if start else ""
     rows = (f"  expected {lead}{expected[start : start + width]}", f"  actual   {lead}{actual[start : start + width]}")

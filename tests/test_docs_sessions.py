@@ -8,7 +8,9 @@ import pytest
 
 
 ROOT = Path(__file__).parent.parent
-PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if ">>> " in page.read_text("utf-8")]
+PAGES = [
+    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if ">>> " in page.read_text("utf-8")
+]
 MODULES = ["protocol", "protocol.client", "protocol.server", "protocol.testing"]
 
 

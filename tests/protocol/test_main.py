@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 def run(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "protocol", *arguments]
-    return subprocess.run(command, input=said, capture_output=True, text=True, cwd=ROOT, env=environment, check=False, timeout=60)
+    return subprocess.run(
+        command, input=said, capture_output=True, text=True, cwd=ROOT, env=environment, check=False, timeout=60
+    )
 
 
 @pytest.fixture
@@ -68,9 +70,7 @@ def test_a_replay_that_agrees_exits_with_zero(recording: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == "session.jsonl: the same\n"
 
 
-def test_a_replay_that_differs_exits_with_one_and_shows_it(
-    recording: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_replay_that_differs_exits_with_one_and_shows_it(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording.write_text(recording.read_text("utf-8").replace('"Dialled","conn":1', '"Dialled","conn":9'), "utf-8")
     assert main.main(["--replay", str(recording)]) == 1
     assert "expected" in capsys.readouterr().out

@@ -95,7 +95,10 @@ def test_a_connection_that_does_not_record_has_no_trace() -> None:
         ('{"tocsin-trace":2,"protocol":1,"side":"client"}', "line 1: format 2, protocol 1"),
         ('{"tocsin-trace":1,"protocol":7,"side":"client"}', "line 1: format 1, protocol 7"),
         ('{"tocsin-trace":1,"protocol":1,"side":"client"}\n{"now":0}', "line 2: Object missing required field `input`"),
-        ('{"tocsin-trace":1,"protocol":1,"side":"client"}\n{"now":0,"input":{"is":"No"},"outputs":[]}', "line 2: Invalid"),
+        (
+            '{"tocsin-trace":1,"protocol":1,"side":"client"}\n{"now":0,"input":{"is":"No"},"outputs":[]}',
+            "line 2: Invalid",
+        ),
     ],
 )
 def test_what_is_no_trace_is_refused_with_its_line(text: str, complaint: str) -> None:
