@@ -129,7 +129,8 @@ class Device:
 
     async def event(self, what: str, wanted: Callable[[Facts], bool], start: int = 0) -> Facts:
         """The first event since `start` that is wanted, waited for."""
-        return await self.until(what, lambda: next((e for e in self.events[start:] if wanted(e)), None))
+        found: Facts = await self.until(what, lambda: next((e for e in self.events[start:] if wanted(e)), None))
+        return found
 
     async def until(self, what: str, seen: Callable[[], Any]) -> Any:
         """Wait until something can be seen here; returns it."""
