@@ -15,6 +15,7 @@ CHANGES = "/api/alarms-timers/changes"
 CUTS = 2
 """After so many long polls cut in a row the rest are short (docs/protocol.md#life-poll-long)."""
 
+NEXT = PollSoon()
 _JITTER = 0.2
 
 
@@ -47,33 +48,40 @@ def poll(turn: Turn, what: What = "changes", *, afresh: bool = False) -> None:
     m = turn.machine
     turn.clear(T.POLL_DUE)
     if m.token is None or m.refused:
-        rest(turn, what=what)
+        rest(turn, PollSoon(what, afresh))
     elif any(waiting.cursor for waiting in m.storing):
         # `since` counts as an ack, so it may only name what is on disk (docs/protocol.md#http-changes-ack).
-        rest(turn, what=what, storing=True)
+        rest(turn, PollSoon(what, afresh, storing=True))
     elif m.cursor is None or what == "snapshot":
-        _ask(turn, "snapshot", SNAPSHOT, 0)
+        _ask(turn, PollSoon("snapshot"), SNAPSHOT, 0)
     else:
         wait = 0 if m.cuts >= CUTS else m.timing.poll_wait_ms // 1000
-        _ask(turn, "changes", CHANGES, wait, afresh=afresh)
+        _ask(turn, PollSoon("changes", afresh), CHANGES, wait)
 
 
-def rest(turn: Turn, ms: float | None = None, *, what: What = "changes", storing: bool = False) -> None:
-    """Poll again later: after `ms`, else after the usual time, give or take a fifth."""
+def hurry(turn: Turn) -> None:
+    """Do not wait for POLL_DUE."""
+    soon = turn.machine.polled
+    if isinstance(soon, PollSoon):
+        poll(turn, soon.what, afresh=soon.afresh)
+
+
+def rest(turn: Turn, soon: PollSoon = NEXT, ms: float = 0) -> None:
+    """Poll again later: after the usual time, give or take a fifth, and not before `ms`."""
     usual = turn.machine.timing.poll_every_ms
     delay = turn.draw((1 - _JITTER) * usual, (1 + _JITTER) * usual)
-    turn.set(polled=PollSoon(what, storing))
-    turn.after(T.POLL_DUE, delay if ms is None else max(ms, delay))
+    turn.set(polled=soon)
+    turn.after(T.POLL_DUE, max(ms, delay))
     watch(turn)
 
 
-def _ask(turn: Turn, what: What, path: str, wait: int, *, afresh: bool = False) -> None:
+def _ask(turn: Turn, asked: PollSoon, path: str, wait: int) -> None:
     m = turn.machine
     assert m.token is not None
     gen, timeout_ms = turn.new_gen(), wait * 1000 + request_ms(turn)
     epoch = None if m.cursor is None else m.cursor.epoch
     late_at = turn.later(timeout_ms + MARGIN_MS)
-    turn.set(polled=Polling(gen, what, turn.now, late_at, epoch, wait > 0, afresh))
+    turn.set(polled=Polling(gen, asked.what, turn.now, late_at, epoch, wait > 0, asked.afresh))
     watch(turn)
     turn.count("polls")
     query = _since(m.cursor) + (f"&wait={wait}" if wait else "")

@@ -20,8 +20,8 @@ from ._inputs import (
     Unreachable,
     Woke,
 )
-from ._polling import poll
-from ._states import Backoff, Connecting, Opening, PollSoon, Refreshing, Stopped
+from ._polling import hurry as hurry_poll
+from ._states import Backoff, Connecting, Opening, Refreshing, Stopped
 from ._turn import LARGEST, Turn, current, due, rule
 
 
@@ -72,8 +72,7 @@ def token_ready(turn: Turn, input: TokenReady) -> None:
         return
     turn.set(token=input.handle, refused=False)
     dial(turn, state.gen, input.handle)
-    if isinstance(turn.machine.polled, PollSoon):
-        poll(turn, turn.machine.polled.what)
+    hurry_poll(turn)
 
 
 def is_new(turn: Turn, input: TokenReady) -> bool:
@@ -94,12 +93,6 @@ def token_failed(turn: Turn, input: TokenFailed) -> None:
 def refresh_late(turn: Turn) -> None:
     """No token in time counts as a failed attempt."""
     finish(turn, UNREACHABLE, "no token in time")
-
-
-@current
-def token_unasked(turn: Turn, _: TokenReady | TokenFailed) -> None:
-    """Nobody asked for one here."""
-    turn.ignore("no token was asked for")
 
 
 # --- the transport ----------------------------------------------------------------------------------------------------
@@ -164,8 +157,7 @@ def hurry(turn: Turn, _: NetworkChanged | SyncNow) -> None:
     state = turn.machine.state
     assert isinstance(state, Backoff)
     turn.set(cuts=0)
-    if isinstance(turn.machine.polled, PollSoon):
-        poll(turn, turn.machine.polled.what)
+    hurry_poll(turn)
     if turn.now >= state.not_before:
         attempt(turn)
     else:
@@ -188,8 +180,7 @@ def woke(turn: Turn, _: Woke) -> None:
         finish(turn, WOKEN, "the device slept")
     else:
         over(turn, 1006, "the device slept")
-    if isinstance(turn.machine.polled, PollSoon):
-        poll(turn, turn.machine.polled.what)
+    hurry_poll(turn)
 
 
 @rule

@@ -4,7 +4,7 @@ from .._errors import LocalProtocolError
 from .._facts import Edited
 from .._timers import ClientTimer as T
 from ._inputs import Stored, Submit
-from ._polling import poll
+from ._polling import hurry
 from ._states import PollSoon
 from ._turn import Turn, due, rule
 from ._upkeep import acknowledge
@@ -38,7 +38,7 @@ def stored(turn: Turn, input: Stored) -> None:
     turn.set(storing=m.storing[len(done) :], stored=cursor, kept=kept)
     acknowledge(turn)
     if isinstance(m.polled, PollSoon) and m.polled.storing:
-        poll(turn, m.polled.what)
+        hurry(turn)
     pump(turn)
 
 

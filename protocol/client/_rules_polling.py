@@ -14,7 +14,7 @@ from ._ending import finish, hang_up
 from ._http import Changes, Results, State, read_answer
 from ._inputs import PollAnswered, PollFailed
 from ._outputs import Synced
-from ._polling import begin, poll, rest
+from ._polling import begin, hurry, poll, rest
 from ._states import Backoff, Polling, PollSoon, Pushing
 from ._turn import LARGEST, Turn, due, rule
 from ._upkeep import sampled
@@ -41,9 +41,7 @@ def poll_start(turn: Turn) -> None:
 @due(T.POLL_DUE)
 def poll_due(turn: Turn) -> None:
     """Ask again."""
-    polled = turn.machine.polled
-    assert isinstance(polled, PollSoon)
-    poll(turn, polled.what)
+    hurry(turn)
 
 
 @due(T.POLL_LATE_DUE)
@@ -106,7 +104,7 @@ def _changes(turn: Turn, polling: Polling, answer: Changes) -> None:
     assert cursor is not None
     if answer.sync_required is not UNSET or answer.epoch != cursor.epoch:
         if polling.afresh:
-            rest(turn, what="snapshot")
+            rest(turn, PollSoon("snapshot"))
         else:
             poll(turn, "snapshot")
         return
@@ -188,13 +186,15 @@ def poll_failed(turn: Turn, input: PollFailed) -> None:
 
 def _poll_failed(turn: Turn, polling: Polling, status: int, retry_after_ms: int) -> None:
     turn.count("poll_failures")
+    turn.ignore(f"request {polling.gen} failed ({status or 'no answer'}); asked again later")
     if polling.wait and status in CUT:
         turn.set(cuts=turn.machine.cuts + 1)
-    rest(turn, retry_after_ms, what=polling.what)
+    rest(turn, PollSoon(polling.what), retry_after_ms)
 
 
 def _push_failed(turn: Turn, retry_after_ms: int) -> None:
     turn.count("poll_failures")
+    turn.ignore("a request with mutations failed; sent again later")
     stop_pushing(turn)
     pause(turn, max(retry_after_ms, turn.draw(0.8, 1.2) * turn.machine.timing.poll_every_ms))
 

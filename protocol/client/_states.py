@@ -147,10 +147,12 @@ class PollSoon(Value, frozen=True):
 
     Attributes:
         what: what it will ask for.
+        afresh: right after a snapshot; to be sent for another one would be going in circles.
         storing: it waits only for what was learned to be on disk: a poll acknowledges its cursor.
     """
 
     what: What = "changes"
+    afresh: bool = False
     storing: bool = False
 
 
@@ -159,8 +161,7 @@ class Polling(Value, frozen=True):
 
     Attributes:
         epoch: of the cursor when it was sent.
-        wait: a long poll. late_at: when it counts as failed.
-        afresh: right after a snapshot; to be sent for another one would be going in circles.
+        wait: a long poll. late_at: when it counts as failed. afresh: as in `PollSoon`.
     """
 
     gen: Generation

@@ -5,7 +5,7 @@ The machine is immutable; a turn holds the newest version of it and what is to b
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from msgspec.structs import replace
 
@@ -150,12 +150,12 @@ def link_name(machine: ClientMachine) -> LinkName:
             return "syncing"
         case Live():
             return "live"
-        case Idle():
-            return "offline"
         case Refreshing() | Connecting() | Opening():
             return "connecting" if isinstance(machine.polled, PollOff) else "polling"
-        case Backoff():
+        case Idle() | Backoff():
             return "offline" if isinstance(machine.polled, PollOff) else "polling"
+        case _:
+            assert_never(machine.state)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from protocol._close_codes import (
     CLOSE_CODES,
     RENAMED,
+    WOKEN,
     BackOff,
     PollOnly,
     RefreshThenRetry,
     Spread,
     StopFor,
-    WOKEN,
     decide,
     decide_http,
     explain,
@@ -67,9 +67,7 @@ def test_a_refused_token_is_mended_first(code):
     assert row_for(code).mends
 
 
-@pytest.mark.parametrize(
-    ("low", "kind"), [(4000, StopFor), (4100, BackOff), (4200, Spread), (4300, RefreshThenRetry)]
-)
+@pytest.mark.parametrize(("low", "kind"), [(4000, StopFor), (4100, BackOff), (4200, Spread), (4300, RefreshThenRetry)])
 def test_unknown_codes_of_ours_are_decided_by_their_hundred(low, kind):
     unknown = [code for code in range(low, low + 100) if code not in CLOSE_CODES]
     assert unknown

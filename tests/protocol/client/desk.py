@@ -76,6 +76,12 @@ def deleted(rev: int, device: str | None = None, mid: int = 1) -> dict[str, Any]
     return {"type": "timer_deleted", "rev": rev, "at": SERVER_TIME + rev, "id": f"x{rev}", "origin": origin}
 
 
+def created(rev: int, mid: int, device: str = "desk") -> dict[str, Any]:
+    """The event of what `entry(mid)` asks for."""
+    origin = {"device_id": device, "mid": mid}
+    return {"type": "timer_created", "rev": rev, "at": SERVER_TIME + mid, "data": timer(f"t{mid}"), "origin": origin}
+
+
 def timer(item: str, rev: int = 1) -> dict[str, Any]:
     return {"kind": "timer", "id": item, "duration_ms": 1000, "rev": rev}
 
@@ -190,6 +196,10 @@ class Desk:
     def event(self, rev: int, device: str | None = None, mid: int = 1) -> list[ClientOutput]:
         return self.step(Received(self.gen, json.dumps(deleted(rev, device, mid))))
 
+    def own(self, rev: int, mid: int) -> list[ClientOutput]:
+        """The event of the desk's own entry."""
+        return self.step(Received(self.gen, json.dumps(created(rev, mid))))
+
     def welcome(self, **changes: Any) -> list[ClientOutput]:
         return self.says("welcome", **welcome(**changes))
 
@@ -209,6 +219,18 @@ class Desk:
     def again(self) -> list[ClientOutput]:
         """From Backoff to Connecting, whatever else is due before."""
         return self.until(ClientTimer.RECONNECT_DUE)
+
+    def offline_until(self, timer: ClientTimer) -> list[ClientOutput]:
+        """Go on until this timer is due, every attempt in between failing at once."""
+        outputs: list[ClientOutput] = []
+        while True:
+            deadline = self.c.deadline
+            assert deadline is not None, f"{timer.name} is not set"
+            outputs += self.tick()
+            if deadline.timer is timer:
+                return outputs
+            if self.state == "Connecting":
+                self.fail()
 
     # --- polling ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,487 @@
+"""What the user did, on its way to the server (docs/protocol.md#outbox-durable)."""
+
+import pytest
+
+from protocol._errors import LocalProtocolError
+from protocol._facts import Edited, Renamed, ResultHeard
+from protocol._timers import ClientTimer as T
+from protocol.client import (
+    Answered,
+    CloseTransport,
+    Faulted,
+    Lost,
+    OpenTransport,
+    Stop,
+    Stored,
+    Submit,
+)
+
+from .desk import (
+    Desk,
+    backoff,
+    connecting,
+    cursor,
+    entries,
+    entry,
+    facts,
+    live,
+    mids,
+    one,
+    opening,
+    reasons,
+    sent,
+    some,
+    syncing,
+)
+
+
+def waiting(desk: Desk) -> list[int]:
+    """Numbers in the outbox."""
+    return [entry.mid for entry in desk.c.machine.outbox]
+
+
+def result(desk: Desk, mid: int, status: str = "applied", rev: int = 42, **more: object):
+    return desk.says("result", mid=mid, status=status, rev=rev, **more)
+
+
+def error(desk: Desk, code: str, **more: object):
+    return desk.says("error", code=code, message="No.", **{"retryable": False, **more})
+
+
+# --- keeping ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [Desk, connecting, opening, syncing, live, backoff])
+def test_edits_are_taken_in_every_state(make):
+    desk = make()
+    assert facts(desk.submit(1)) == [Edited(entry(1))]
+    assert waiting(desk) == [1]
+
+
+def test_edits_are_taken_in_stopped_too():
+    desk = backoff()
+    desk.step(Stop())
+    assert facts(desk.submit(1))
+
+
+def test_nothing_is_sent_before_it_is_on_disk():
+    desk = live(disk=False)
+    outputs = desk.submit(1)
+    assert mids(outputs) == []
+    assert mids(desk.step(Stored(desk.c.machine.seq))) == [1]
+
+
+def test_an_entry_with_a_number_used_before_is_the_drivers_mistake():
+    desk = live(outbox=entries(1, 2))
+    before = desk.c.machine
+    with pytest.raises(LocalProtocolError, match="entry 2 is out of turn; legal: a fresh one above 2"):
+        desk.submit(2)
+    assert desk.c.machine is before
+
+
+def test_an_entry_that_was_answered_already_is_the_drivers_mistake():
+    with pytest.raises(LocalProtocolError, match="out of turn"):
+        live().step(Submit(entry(1, cursor(7))))
+
+
+def test_stored_twice_is_no_misuse():
+    desk = live()
+    desk.submit(1)
+    assert reasons(desk.step(Stored(desk.c.machine.seq))) == [f"nothing waits for seq {desk.c.machine.seq}"]
+
+
+def test_a_disk_that_never_answers_fills_no_memory():
+    desk = live(disk=False)
+    for rev in range(42, 1_042):
+        desk.event(rev)
+    assert len(desk.c.machine.storing) == 256
+    desk.step(Stored(desk.c.machine.seq))
+    assert desk.c.machine.stored == cursor(1_041)
+
+
+def test_merged_stores_forget_neither_entry_nor_cursor():
+    desk = live(disk=False)
+    for rev in range(42, 342):
+        desk.event(rev)
+    desk.submit(1)
+    desk.submit(2)
+    desk.event(342)
+    assert mids(desk.step(Stored(desk.c.machine.seq))) == [1, 2]
+    assert desk.c.machine.stored == cursor(342)
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_mutate_carries_epoch_number_and_edit():
+    (message,) = sent(live().submit(1), "mutate")
+    assert message == {
+        "type": "mutate",
+        "epoch": "e1",
+        "mid": 1,
+        "op": "create",
+        "kind": "timer",
+        "id": "t1",
+        "at": entry(1).edit.at,
+        "fields": {"duration_ms": 1000},
+    }
+
+
+def test_sending_starts_at_the_lowest_unanswered_number_on_every_new_transport():
+    desk = live(outbox=entries(3, 4, 5))
+    result(desk, 3, rev=50)
+    desk.step(Lost(desk.gen, 1006))
+    desk.again()
+    desk.open()
+    assert mids(desk.welcome()) == [4, 5]
+
+
+def test_entries_answered_before_a_restart_are_not_sent_again():
+    desk = opening(cursor=cursor(41), outbox=[entry(3, cursor(42)), entry(4)])
+    assert mids(desk.welcome()) == [4]
+
+
+def test_entries_answered_under_an_earlier_name_are_never_sent():
+    desk = opening(cursor=cursor(41), outbox=[entry(-1, cursor(7)), entry(0, cursor(8)), entry(1)])
+    assert mids(desk.welcome()) == [1]
+
+
+def test_a_window_of_sixteen_is_kept():
+    desk = opening(cursor=cursor(41), outbox=entries(*range(1, 21)))
+    assert mids(desk.welcome()) == list(range(1, 17))
+    assert mids(result(desk, 1)) == [17]
+
+
+def test_the_announced_window_is_kept():
+    desk = opening(cursor=cursor(41), outbox=entries(1, 2, 3))
+    assert mids(desk.welcome(limits={"window": 2})) == [1, 2]
+
+
+def test_nothing_is_sent_after_a_goodbye():
+    desk = live()
+    desk.says("goodbye", code=4200, reason="", min_ms=0, max_ms=900, conn=None)
+    assert mids(desk.submit(1)) == []
+
+
+def test_the_client_paces_itself_within_the_announced_rate():
+    """120 a minute with a burst of 40; a few are left for pings, acks and bye."""
+    desk = live(outbox=entries(*range(1, 200)))
+    moments = []
+    for mid in range(1, 151):
+        while mid not in [e for session in [desk.c.state.session] for e in session.unanswered]:
+            desk.tick()
+        moments.append(desk.now)
+        result(desk, mid, rev=41 + mid)
+    for start in range(100):
+        assert moments[start + 50] - moments[start] >= (50 - 40) / 2
+
+
+def test_what_had_no_answer_for_too_long_is_sent_again():
+    desk = live()
+    desk.submit(1)
+    desk.wait(10)
+    desk.submit(2)
+    result(desk, 1)
+    assert mids(desk.wait(14.9)) == []
+    assert mids(desk.wait(0.2)) == [2]
+
+
+def test_answers_in_time_are_not_asked_for_again():
+    desk = live()
+    desk.submit(1)
+    result(desk, 1)
+    assert mids(desk.wait(30)) == []
+
+
+def test_asking_again_ends_at_any_time_of_the_clock():
+    """A rest of the waiting time that is too small to be added to the clock must not be waited for for ever."""
+    desk = live()
+    desk.now = 1e9 + 0.1
+    desk.submit(1)
+    desk.now += 7.3
+    result(desk, 5)
+    desk.submit(2)
+    desk.now += 1 / 3
+    result(desk, 1)
+    assert mids(desk.until(T.RESEND_DUE) + desk.until(T.RESEND_DUE)) == [2]
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_kept_and_told():
+    desk = live(outbox=entries(1))
+    outputs = result(desk, 1, rev=42)
+    (fact,) = facts(outputs)
+    assert isinstance(fact, ResultHeard)
+    assert (fact.result.mid, fact.epoch) == (1, "e1")
+    assert one(outputs, Answered).result.status == "applied"
+
+
+def test_an_applied_entry_waits_for_its_event():
+    desk = live(outbox=entries(1))
+    result(desk, 1, rev=42)
+    assert desk.c.machine.outbox == (entry(1, cursor(42)),)
+    desk.own(42, 1)
+    assert waiting(desk) == []
+
+
+def test_an_event_may_come_before_the_result():
+    desk = live(outbox=entries(1))
+    desk.own(42, 1)
+    assert waiting(desk) == []
+    outputs = result(desk, 1, rev=42)
+    assert one(outputs, Answered)
+    assert not facts(outputs)
+
+
+def test_a_merged_entry_leaves_once_the_cursor_has_passed_it():
+    desk = live(outbox=entries(1, 2))
+    result(desk, 1, "merged", rev=41)
+    assert waiting(desk) == [2]
+    result(desk, 2, "merged", rev=43)
+    desk.event(42)
+    assert waiting(desk) == [2]
+    desk.event(43)
+    assert waiting(desk) == []
+
+
+def test_a_rejected_entry_leaves_at_once_and_blocks_nobody():
+    desk = live(outbox=entries(1, 2))
+    outputs = result(desk, 1, "rejected", code="gone")
+    assert one(outputs, Answered).result.code == "gone"
+    assert waiting(desk) == [2]
+
+
+def test_a_second_answer_changes_nothing():
+    desk = live(outbox=entries(1))
+    result(desk, 1)
+    before = desk.c.machine.outbox
+    assert reasons(result(desk, 1, dup=True)) == ["mid 1 was answered"]
+    assert desk.c.machine.outbox == before
+
+
+def test_an_event_of_this_device_takes_all_earlier_entries_with_it():
+    desk = live(outbox=entries(1, 2, 3))
+    desk.own(42, 2)
+    assert waiting(desk) == [3]
+
+
+@pytest.mark.parametrize("rev", [-1, 1 << 53])
+def test_a_place_that_no_log_can_have_is_a_bad_message(rev):
+    desk = live(outbox=entries(1))
+    outputs = result(desk, 1, rev=rev)
+    assert one(outputs, CloseTransport).code == 4000
+    assert not facts(outputs)
+
+
+# --- snapshots --------------------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_takes_what_it_contains_out_of_the_outbox():
+    desk = live(outbox=entries(1, 2, 3))
+    desk.says("sync_required", reason="trimmed", epoch="e1", rev=90)
+    desk.snapshot(90, last_mid=2)
+    assert waiting(desk) == [3]
+
+
+def test_an_answer_of_another_history_says_nothing_about_this_one():
+    desk = live(outbox=entries(1, 2))
+    result(desk, 1, rev=50)
+    desk.says("sync_required", reason="epoch", epoch="e2", rev=41)
+    outputs = desk.snapshot(41, "e2", last_mid=0)
+    assert mids(outputs) == [1, 2]
+    assert [message["epoch"] for message in sent(outputs, "mutate")] == ["e2", "e2"]
+
+
+# --- epochs -----------------------------------------------------------------------------------------------------------
+
+
+def test_after_an_epoch_error_nothing_is_sent_before_the_new_snapshot():
+    desk = live(outbox=entries(1, 2))
+    assert mids(error(desk, "epoch", ref=1)) == []
+    assert mids(error(desk, "epoch", ref=2)) == [], "the one about 2 is old news"
+    assert mids(desk.submit(3)) == []
+    desk.says("sync_required", reason="epoch", epoch="e2", rev=41)
+    assert mids(desk.snapshot(41, "e2")) == [1, 2, 3]
+
+
+def test_an_epoch_error_that_comes_after_the_snapshot_is_old_news():
+    desk = live(outbox=entries(1, 2))
+    desk.says("sync_required", reason="epoch", epoch="e2", rev=41)
+    assert mids(desk.snapshot(41, "e2")) == [1, 2]
+    for mid in (1, 2):
+        assert mids(error(desk, "epoch", ref=mid)) == []
+    assert desk.c.state.session.unanswered == (1, 2)
+
+
+def test_an_epoch_error_without_a_number_holds_everything():
+    desk = live(outbox=entries(1, 2))
+    error(desk, "epoch")
+    assert desk.c.state.session.unanswered == ()
+    assert mids(desk.submit(3)) == []
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def test_out_of_order_rewinds_to_what_is_wanted():
+    desk = live(outbox=entries(1, 2, 3))
+    assert mids(error(desk, "out_of_order", ref=3, want=2, retryable=True)) == [2, 3]
+
+
+@pytest.mark.parametrize("want", [None, 99])
+def test_out_of_order_that_makes_no_sense_changes_nothing(want):
+    desk = live(outbox=entries(1, 2))
+    more = {} if want is None else {"want": want}
+    outputs = error(desk, "out_of_order", ref=2, **more)
+    assert mids(outputs) == []
+    assert reasons(outputs) == ["there is no such mutation to go on from"]
+
+
+def test_out_of_order_when_nothing_waits_changes_nothing():
+    assert reasons(error(live(), "out_of_order", ref=2, want=1))
+
+
+# --- a copied store ---------------------------------------------------------------------------------------------------
+
+
+def renamed(outputs: object, desk: Desk, from_mid: int) -> None:
+    """The store took a new name, and its entries count from 1."""
+    (fact,) = [fact for fact in facts(outputs) if isinstance(fact, Renamed)]  # type: ignore[arg-type]
+    assert fact.from_mid == from_mid
+    assert desk.c.machine.device == fact.device != "desk"
+
+
+def test_a_want_below_the_oldest_entry_means_a_copied_store():
+    desk = live(outbox=entries(5, 6))
+    renamed(error(desk, "out_of_order", ref=5, want=2, retryable=True), desk, 5)
+    assert waiting(desk) == [1, 2]
+
+
+def test_a_want_that_fell_out_of_the_middle_means_a_copied_store():
+    desk = live(outbox=entries(5, 9))
+    renamed(error(desk, "out_of_order", ref=9, want=6, retryable=True), desk, 9)
+
+
+def test_a_number_that_was_used_already_means_a_copied_store():
+    desk = live(outbox=entries(5, 6))
+    outputs = error(desk, "mid_reused", ref=6)
+    renamed(outputs, desk, 6)
+    assert waiting(desk) == [1, 2], "5 is still unanswered"
+
+
+def test_answered_entries_stay_behind_under_the_old_name():
+    desk = live(outbox=entries(5, 6))
+    result(desk, 5, rev=44)
+    error(desk, "mid_reused", ref=6)
+    assert waiting(desk) == [1]
+    assert desk.c.machine.outbox[0].edit == entry(6).edit
+
+
+def test_the_new_name_says_hello_before_anything_is_sent_under_it():
+    desk = live(outbox=entries(5))
+    outputs = error(desk, "mid_reused", ref=5)
+    assert one(outputs, CloseTransport).reason == "new device id"
+    assert some(outputs, OpenTransport)
+    (hello,) = sent(desk.open())
+    assert hello["device"]["id"] == desk.c.machine.device
+    assert mids(desk.welcome()) == [1]
+
+
+def test_nothing_is_sent_under_a_name_that_is_not_on_disk():
+    desk = live(outbox=entries(5))
+    desk.disk = False
+    error(desk, "mid_reused", ref=5)
+    desk.open()
+    assert mids(desk.welcome()) == []
+    assert mids(desk.step(Stored(desk.c.machine.seq))) == [1]
+
+
+def test_a_second_new_name_within_a_minute_is_a_failed_attempt():
+    """A server that calls every number used must not be flooded with new devices."""
+    desk = live(outbox=entries(5))
+    error(desk, "mid_reused", ref=5)
+    desk.open()
+    desk.welcome()
+    error(desk, "mid_reused", ref=1)
+    assert desk.state == "Backoff"
+
+
+@pytest.mark.parametrize("ref", [{}, {"ref": 77}])
+def test_mid_reused_about_nothing_that_waits_changes_nothing(ref):
+    desk = live(outbox=entries(5))
+    assert reasons(error(desk, "mid_reused", **ref)) == ["that mutation waits no more"]
+    assert desk.c.machine.device == "desk"
+
+
+def test_mid_reused_about_an_answered_entry_changes_nothing():
+    desk = live(outbox=entries(5))
+    result(desk, 5, rev=50)
+    assert reasons(error(desk, "mid_reused", ref=5))
+
+
+def test_an_event_that_gives_a_waiting_number_to_something_else_means_a_copied_store():
+    """Taken for contained, the entry would be lost."""
+    desk = live(outbox=entries(1, 2))
+    outputs = desk.event(42, "desk", 1)
+    renamed(outputs, desk, 1)
+    assert waiting(desk) == [1, 2]
+    assert desk.c.machine.cursor == cursor(41), "the event comes again, and is no longer ours"
+
+
+# --- not now ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["rate_limited", "busy"])
+def test_what_is_refused_for_now_is_sent_again_after_the_time_asked_for(code):
+    desk = live(outbox=entries(1, 2))
+    assert mids(error(desk, code, ref=1, retryable=True, retry_after_ms=700)) == []
+    assert mids(desk.submit(3)) == []
+    assert mids(desk.wait(0.6)) == []
+    assert mids(desk.wait(0.2)) == [1, 2, 3]
+
+
+def test_without_a_time_asked_for_a_second_is_waited():
+    desk = live(outbox=entries(1))
+    error(desk, "busy", ref=1, retryable=True)
+    assert desk.due_in(T.RESEND_DUE) == 1
+
+
+def test_an_unknown_code_is_decided_by_retryable():
+    desk = live(outbox=entries(1))
+    error(desk, "hiccup", ref=1, retryable=True, retry_after_ms=500)
+    assert mids(desk.wait(1)) == [1]
+
+
+def test_an_unknown_code_that_no_repetition_mends_is_a_rejection():
+    """Or the outbox would stick."""
+    desk = live(outbox=entries(1, 2))
+    outputs = error(desk, "forbidden_fruit", ref=1)
+    assert one(outputs, Answered).result.status == "rejected"
+    assert waiting(desk) == [2]
+
+
+def test_it_is_one_without_a_cursor_too():
+    desk = opening(outbox=entries(1))
+    desk.welcome()
+    assert one(error(desk, "forbidden_fruit", ref=1), Answered)
+
+
+def test_an_unknown_code_about_nothing_is_only_reported():
+    desk = live(outbox=entries(1))
+    outputs = error(desk, "forbidden_fruit")
+    assert outputs == some(outputs, Faulted)
+
+
+def test_an_ack_that_may_have_been_refused_is_said_again():
+    desk = live()
+    desk.event(42)
+    desk.wait(6)
+    error(desk, "rate_limited", retryable=True, retry_after_ms=800)
+    assert sent(desk.wait(1), "ack") == [{"type": "ack", "epoch": "e1", "rev": 42}]
+
+
+def test_an_error_says_all_it_says():
+    fault = one(error(live(), "out_of_order", ref=9, want=4, field="mid", retry_after_ms=3), Faulted).fault
+    assert (fault.want, fault.field, fault.retry_after_ms) == (4, "mid", 3)
