@@ -92,7 +92,7 @@ class Connection(Generic[M, Out]):
         self._past: list[tuple[M, Monotonic]] | None = [] if record else None
         self.trace: list[Record] | None = [] if record else None
 
-    def step(self, input: Any, now: float) -> list[Out]:
+    def step(self, input: Value, now: float) -> list[Out]:
         """Take one input at one moment; returns everything to be done about it.
 
         Args:
@@ -103,10 +103,10 @@ class Connection(Generic[M, Out]):
             LocalProtocolError: the input is illegal in this state; nothing has changed.
         """
         moment = Monotonic(now) if now > self._now else self._now
-        if type(input) is Tick:
+        stimulus = type(input)
+        if stimulus is Tick:
             machine, outputs = self._tick(moment)
         else:
-            stimulus: type[object] = type(input)
             machine, outputs = self._take(self._machine, stimulus, input, moment)
         if self._past is not None and self.trace is not None:
             self._past.append((self._machine, self._now))

@@ -8,7 +8,7 @@ from typing import Final
 
 from .._machine import Rule, Table, rows, same
 from .._timers import ServerTimer as T
-from . import _inputs as i
+from . import _inputs as i  # pyright: ignore[reportPrivateUsage]  # a module of this very package
 from . import _rules_classic as classic
 from . import _rules_ending as ending
 from . import _rules_opening as opening
