@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from protocol._errors import Fault
 from protocol._framing import Unknown, decode_server
 from protocol._settings import Limits, Timing
+from protocol._timers import ServerTimer
 from protocol._types import Epoch, Rev, Wall
 from protocol.server import (
     Behind,
@@ -128,6 +129,9 @@ def bounded(c: ServerConnection) -> None:
         assert len(s.held) <= 256
         assert s.held_bytes <= 1 << 20
         assert s.held == () or s.blocked
+    if isinstance(s, (Live, Behind, ClassicLive)):
+        # Who does not read is given up in time, and nobody else is.
+        assert s.blocked == (ServerTimer.UNWRITABLE_DUE in c.machine.timers)
     if isinstance(s, Joining):
         assert sum(len(word.data) for word in s.said) <= 8_192
     if isinstance(s, (Live, Behind)):
