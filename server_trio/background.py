@@ -20,20 +20,23 @@ class Background:
     """One nursery for all errands of a server; an errand that fails costs its owner, never the process.
 
     Attributes:
+        running: errands under way.
         failures: errands that ended in an unexpected exception; anything but 0 is a bug.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self.failures = 0
+        self.running = 0
 
     def __repr__(self) -> str:
-        return f"<Background {len(self._nursery.child_tasks)} errands, {self.failures} failed>"
+        return f"<Background {self.running} errands, {self.failures} failed>"
 
     def start(
         self, errand: Callable[..., Awaitable[None]], *arguments: object, broken: Callable[[], None] = no_one
     ) -> None:
         """Run `errand` beside the caller; `broken` is called if it fails in a way that nobody expected."""
+        self.running += 1
         self._nursery.start_soon(self._run, errand, arguments, broken)
 
     async def _run(
@@ -44,6 +47,8 @@ class Background:
         except Exception as error:  # noqa: BLE001 - the guard: an errand's failure is its owner's, not everybody's
             self.failed(error)
             broken()
+        finally:
+            self.running -= 1
 
     def failed(self, error: Exception) -> None:
         """Count and log an error that nobody expected: type and place only, since a message may hold what a peer sent."""

@@ -144,7 +144,8 @@ class Session:
                 # No input says that nobody can judge a token: the deadline does, a little later.
                 await trio.sleep_forever()
             return self._step(verdict)
-        return self._step(Tick())
+        # Never early, whatever the two clocks make of the last bit.
+        return self._step(Tick(), max(self._services.now(), self.due))
 
     # ---------------------------------------------------------------------------------------- what the transport says
 
