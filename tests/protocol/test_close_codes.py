@@ -1,5 +1,7 @@
 """Every way to end has one decision (docs/protocol.md#close-decision)."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,22 +24,22 @@ from protocol._close_codes import (
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1003, 1005, 1006, 1007, 1009, 1011, 4100, 4101, 4102, 4103, 4300])
-def test_what_may_pass_by_itself_is_backed_off_from(code):
+def test_what_may_pass_by_itself_is_backed_off_from(code: int) -> None:
     assert decide(code) == BackOff()
 
 
 @pytest.mark.parametrize(("code", "least"), [(1013, 5_000), (4104, 60_000)])
-def test_a_full_server_is_left_alone_for_a_least_time(code, least):
+def test_a_full_server_is_left_alone_for_a_least_time(code: int, least: int) -> None:
     assert decide(code) == BackOff(at_least_ms=least)
 
 
 @pytest.mark.parametrize("code", [1008, 4001, 4002, 4003, 4004, 4005])
-def test_what_no_repetition_mends_stops(code):
+def test_what_no_repetition_mends_stops(code: int) -> None:
     assert isinstance(decide(code), StopFor)
 
 
 @pytest.mark.parametrize("code", [4002, 4003, 4004])
-def test_a_lost_account_asks_for_a_sign_in(code):
+def test_a_lost_account_asks_for_a_sign_in(code: int) -> None:
     decision = decide(code)
     assert isinstance(decision, StopFor)
     assert decision.sign_in
@@ -45,16 +47,16 @@ def test_a_lost_account_asks_for_a_sign_in(code):
 
 
 @pytest.mark.parametrize("code", [1001, 1012])
-def test_a_server_that_goes_away_names_only_the_end_of_the_window(code):
+def test_a_server_that_goes_away_names_only_the_end_of_the_window(code: int) -> None:
     assert decide(code) == Spread(0, 5_000, announced="end")
 
 
-def test_a_drain_names_its_window():
+def test_a_drain_names_its_window() -> None:
     assert decide(4200) == Spread(announced="both")
 
 
 @pytest.mark.parametrize("code", [4201, 4202])
-def test_a_gap_and_a_silence_are_mended_within_a_second(code):
+def test_a_gap_and_a_silence_are_mended_within_a_second(code: int) -> None:
     assert decide(code) == Spread(0, 1_000, announced="nothing")
     repeat = row_for(code).repeat
     assert repeat is not None
@@ -62,27 +64,27 @@ def test_a_gap_and_a_silence_are_mended_within_a_second(code):
 
 
 @pytest.mark.parametrize("code", [4301, 4302])
-def test_a_refused_token_is_mended_first(code):
+def test_a_refused_token_is_mended_first(code: int) -> None:
     assert decide(code) == RefreshThenRetry(patient=code == 4301)
     assert row_for(code).mends
 
 
 @pytest.mark.parametrize(("low", "kind"), [(4000, StopFor), (4100, BackOff), (4200, Spread), (4300, RefreshThenRetry)])
-def test_unknown_codes_of_ours_are_decided_by_their_hundred(low, kind):
+def test_unknown_codes_of_ours_are_decided_by_their_hundred(low: int, kind: type[Any]) -> None:
     unknown = [code for code in range(low, low + 100) if code not in CLOSE_CODES]
     assert unknown
     assert all(isinstance(decide(code), kind) for code in unknown)
 
 
 @given(st.integers())
-def test_any_number_has_exactly_one_decision(code):
+def test_any_number_has_exactly_one_decision(code: int) -> None:
     known = 1000 <= code < 4400
     assert decide(code) == decide(code)
     if not known:
         assert decide(code) == BackOff()
 
 
-def test_rows_that_are_counted_belong_to_a_family():
+def test_rows_that_are_counted_belong_to_a_family() -> None:
     assert all(row.family for row in CLOSE_CODES.values() if row.repeat is not None)
 
 
@@ -90,18 +92,18 @@ def test_rows_that_are_counted_belong_to_a_family():
     ("status", "code", "like"),
     [(401, "token_expired", 4301), (401, "token_invalid", 4302), (403, "forbidden", 4002), (426, "version", 4001)],
 )
-def test_http_answers_of_ours_decide_like_close_codes(status, code, like):
+def test_http_answers_of_ours_decide_like_close_codes(status: int, code: str | None, like: int) -> None:
     assert row_for_http(status, code) is CLOSE_CODES[like]
     assert decide_http(status, code) == decide(like)
 
 
 @pytest.mark.parametrize("status", [401, 403, 426])
-def test_captive_portals_decide_nothing(status):
+def test_captive_portals_decide_nothing(status: int) -> None:
     assert decide_http(status, None) == BackOff()
 
 
 @given(st.integers(), st.none() | st.text())
-def test_any_http_answer_has_a_decision(status, code):
+def test_any_http_answer_has_a_decision(status: int, code: str | None) -> None:
     decision = decide_http(status, code)
     assert isinstance(decision, BackOff) or (code is not None and status in {401, 403, 426})
 
@@ -120,11 +122,11 @@ def test_any_http_answer_has_a_decision(status, code):
         (4202, "retry within 0 to 1 s; number 2 within 60 s: back off, as after a failed attempt"),
     ],
 )
-def test_a_row_says_its_decision_as_the_specification_does(code, sentence):
+def test_a_row_says_its_decision_as_the_specification_does(code: int, sentence: str) -> None:
     assert explain(CLOSE_CODES[code]) == sentence
 
 
-def test_every_row_can_be_explained():
+def test_every_row_can_be_explained() -> None:
     assert all(explain(row) for row in (*CLOSE_CODES.values(), RENAMED))
     assert explain(WOKEN) == "retry at once"
     assert "same token again" in explain(CLOSE_CODES[4301])

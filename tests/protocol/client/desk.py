@@ -1,6 +1,7 @@
 """A client under test with a scripted server: plain messages in, what the client did out. No second machine, no wire."""
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from protocol._edits import Create
@@ -49,8 +50,8 @@ def entries(*mids: int) -> tuple[Entry, ...]:
     return tuple(entry(mid) for mid in mids)
 
 
-def said(type: str, **fields: Any) -> str:
-    return json.dumps({"type": type, **fields})
+def said(kind: str, **fields: Any) -> str:
+    return json.dumps({"type": kind, **fields})
 
 
 def welcome(**changes: Any) -> dict[str, Any]:
@@ -95,10 +96,10 @@ def one(outputs: list[ClientOutput], kind: type[O]) -> O:
     return found
 
 
-def sent(outputs: list[ClientOutput], type: str | None = None) -> list[dict[str, Any]]:
+def sent(outputs: list[ClientOutput], kind: str | None = None) -> list[dict[str, Any]]:
     """Messages transmitted, or those of one type."""
     messages = [json.loads(output.data) for output in some(outputs, Transmit)]
-    return [message for message in messages if type in (None, message["type"])]
+    return [message for message in messages if kind in {None, message["type"]}]
 
 
 def mids(outputs: list[ClientOutput]) -> list[int]:
@@ -189,9 +190,9 @@ class Desk:
         """From Connecting to Opening."""
         return self.step(Opened(self.gen, "tocsin.v1"))
 
-    def says(self, type: str, **fields: Any) -> list[ClientOutput]:
+    def says(self, kind: str, **fields: Any) -> list[ClientOutput]:
         """A message of the server."""
-        return self.step(Received(self.gen, said(type, **fields)))
+        return self.step(Received(self.gen, said(kind, **fields)))
 
     def event(self, rev: int, device: str | None = None, mid: int = 1) -> list[ClientOutput]:
         return self.step(Received(self.gen, json.dumps(deleted(rev, device, mid))))
@@ -287,3 +288,7 @@ def polling(**options: Any) -> tuple[Desk, Poll]:
 
 def asked(outputs: list[ClientOutput]) -> GetToken:
     return one(outputs, GetToken)
+
+
+Make = Callable[..., Desk]
+"""One of the ways above to a client in some state."""

@@ -9,7 +9,7 @@ import protocol.client
 from protocol._settings import Limits, Timing
 from protocol.client import ClientConnection, PollOff, Start, Stop, Stopped
 
-from .desk import Desk, backoff, connecting, cursor, entries, live, opening, polling, syncing
+from .desk import Desk, Make, backoff, connecting, cursor, entries, live, opening, polling, syncing
 
 
 def stopped_for_sign_in() -> Desk:
@@ -31,25 +31,25 @@ def stopped_for_sign_in() -> Desk:
         (stopped_for_sign_in, "<ClientConnection Stopped(signed out, sign in), no timer, outbox 0>"),
     ],
 )
-def test_a_repr_answers_the_next_question(make, text):
+def test_a_repr_answers_the_next_question(make: Make, text: str) -> None:
     assert repr(make().c) == text
 
 
-def test_a_repr_tells_of_polling():
+def test_a_repr_tells_of_polling() -> None:
     desk, _ = polling()
     assert repr(desk.c).endswith(", polling, outbox 0>")
 
 
-def test_the_tour_in_the_package_docstring_runs():
+def test_the_tour_in_the_package_docstring_runs() -> None:
     assert doctest.testmod(protocol.client).failed == 0
 
 
-def test_what_is_exported_exists():
+def test_what_is_exported_exists() -> None:
     assert sorted(protocol.client.__all__, key=str.lower) == sorted(set(protocol.client.__all__), key=str.lower)
     assert all(hasattr(protocol.client, name) for name in protocol.client.__all__)
 
 
-def test_the_constructor_takes_what_was_stored():
+def test_the_constructor_takes_what_was_stored() -> None:
     c = ClientConnection(
         "desk",
         name="Desk",
@@ -74,7 +74,7 @@ def test_the_constructor_takes_what_was_stored():
     assert (m.newest, m.kept, m.timing.connect_ms, m.limits.window, m.caps) == (5, 5, 1, 2, ())
 
 
-def test_the_setup_of_a_trace_builds_the_same_connection_again():
+def test_the_setup_of_a_trace_builds_the_same_connection_again() -> None:
     desk = live(conn=12, outbox=entries(1), user="anna")
     again = ClientConnection.from_setup(msgspec.json.decode(msgspec.json.encode(desk.c.setup())))
     assert desk.c.trace is not None
@@ -83,12 +83,12 @@ def test_the_setup_of_a_trace_builds_the_same_connection_again():
     ]
 
 
-def test_the_setup_of_a_connection_that_has_done_nothing_is_its_own():
+def test_the_setup_of_a_connection_that_has_done_nothing_is_its_own() -> None:
     c = ClientConnection("desk", seed=3)
     assert repr(ClientConnection.from_setup(c.setup())) == repr(c)
 
 
-def test_statistics_count_what_happened():
+def test_statistics_count_what_happened() -> None:
     desk = live(conn=12, outbox=entries(1))
     desk.event(42)
     desk.event(42)
@@ -110,17 +110,17 @@ def test_statistics_count_what_happened():
     }
 
 
-def test_the_server_time_is_unknown_before_the_first_sample():
+def test_the_server_time_is_unknown_before_the_first_sample() -> None:
     assert ClientConnection("desk").server_time(0.0) is None
 
 
-def test_the_generation_is_that_of_the_attempt_in_hand():
+def test_the_generation_is_that_of_the_attempt_in_hand() -> None:
     assert Desk().gen == 0
     assert connecting().gen == 1
     assert backoff().gen == 0
 
 
-def test_a_fork_goes_its_own_way():
+def test_a_fork_goes_its_own_way() -> None:
     desk = live()
     fork = desk.c.copy()
     fork.step(Stop(), desk.now)
@@ -128,16 +128,16 @@ def test_a_fork_goes_its_own_way():
     assert desk.state == "Live"
 
 
-def test_a_step_can_be_taken_back():
+def test_a_step_can_be_taken_back() -> None:
     desk = Desk()
     desk.step(Start())
     desk.c.undo()
     assert desk.state == "Idle"
 
 
-def test_recording_can_be_switched_off():
+def test_recording_can_be_switched_off() -> None:
     assert ClientConnection("desk", record=False).trace is None
 
 
-def test_a_fresh_client_does_not_poll():
+def test_a_fresh_client_does_not_poll() -> None:
     assert isinstance(Desk().c.machine.polled, PollOff)

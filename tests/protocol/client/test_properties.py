@@ -1,6 +1,7 @@
 """What holds whatever happens: a client is driven at random, by a server that says anything at any time."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import event, example, given, settings
@@ -43,7 +44,7 @@ from protocol.client import (
 )
 from protocol.client._turn import MOST_STORING
 
-from .desk import SERVER_TIME, created, cursor, deleted, entry, said, some, timer, welcome
+from .desk import SERVER_TIME, created, cursor, deleted, entry, mids, said, some, timer, welcome
 
 
 # --- what a server may say --------------------------------------------------------------------------------------------
@@ -289,6 +290,8 @@ class Walk:
             self.step(PollFailed(gen, status, code, 100) if body is None else PollAnswered(gen, body))
 
 
+Move = Callable[[Walk], None]
+
 GENS = st.integers(0, 9)
 WISHES = st.sampled_from([Stop(), Start(), Start(), Woke(), NetworkChanged(), SyncNow(), TakeOver()])
 
@@ -333,7 +336,7 @@ MOVES = st.one_of(
     st.builds(lambda n, body: lambda w: w.answer(n, body), st.integers(0, 99), st.none() | BODIES),
 )
 
-TO_LIVE = [
+TO_LIVE: list[Move] = [
     lambda w: w.wish(Start()),
     lambda w: w.step(TokenReady(w.c.gen, Handle("t"))),
     lambda w: w.step(Opened(w.c.gen, "tocsin.v1")),
@@ -341,7 +344,7 @@ TO_LIVE = [
     lambda w: w.step(Received(w.c.gen, said("synced", epoch="e1", rev=0))),
 ]
 
-TO_POLLING = [
+TO_POLLING: list[Move] = [
     *TO_LIVE[:2],
     lambda w: w.lose(Unreachable(w.c.gen, ""), w.c.gen),
     lambda w: w.tick(),
@@ -359,7 +362,9 @@ WAYS = st.sampled_from([TO_LIVE[:n] for n in range(6)] + [TO_LIVE, TO_POLLING, T
     place=st.none() | st.just(cursor(0)),
     moves=st.lists(MOVES, max_size=40),
 )
-def test_whatever_happens_the_invariants_hold(way, seed, outbox, place, moves):
+def test_whatever_happens_the_invariants_hold(
+    way: list[Move], seed: int, outbox: int, place: Cursor | None, moves: list[Move]
+) -> None:
     walk = Walk(seed, outbox, place)
     for move in [*way, *moves]:
         move(walk)
@@ -376,7 +381,7 @@ def test_whatever_happens_the_invariants_hold(way, seed, outbox, place, moves):
 @example("[" * 100_000, b"\x01")
 @example('{"type":"welcome","limits":{"a":1e999}}', b"")
 @example("\ud800", b"\x00")
-def test_any_bytes_in_any_state_are_defined(text, data):
+def test_any_bytes_in_any_state_are_defined(text: str, data: bytes) -> None:
     """Invariant 13."""
     for n in range(len(TO_LIVE) + 1):
         walk = Walk(1, 1, cursor(0))
@@ -388,7 +393,7 @@ def test_any_bytes_in_any_state_are_defined(text, data):
 
 
 @given(st.text())
-def test_any_body_is_defined(body):
+def test_any_body_is_defined(body: str) -> None:
     walk = Walk(1, 1, cursor(0))
     for move in TO_POLLING:
         move(walk)
@@ -397,7 +402,7 @@ def test_any_body_is_defined(body):
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_no_attempt_follows_stopped_however_long_one_waits(seed):
+def test_no_attempt_follows_stopped_however_long_one_waits(seed: int) -> None:
     """Invariant 10."""
     walk = Walk(seed, 2, cursor(0))
     for move in TO_POLLING:
@@ -411,7 +416,7 @@ def test_no_attempt_follows_stopped_however_long_one_waits(seed):
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_a_server_that_is_never_there_is_asked_less_and_less(seed):
+def test_a_server_that_is_never_there_is_asked_less_and_less(seed: int) -> None:
     """Invariant 10: in an hour without network there are few attempts, and delays stay in bounds."""
     walk = Walk(seed, 0, cursor(0))
     walk.wish(Start())
@@ -427,15 +432,13 @@ def test_a_server_that_is_never_there_is_asked_less_and_less(seed):
 
 
 @given(st.lists(st.integers(0, 3), max_size=30))
-def test_every_mutation_is_sent_in_the_order_of_its_number(answers):
+def test_every_mutation_is_sent_in_the_order_of_its_number(answers: list[int]) -> None:
     """Invariant 3, as far as it is the client's: what is sent for the first time on a transport has no hole before it."""
     walk = Walk(1, 30, cursor(0))
     sent: list[int] = []
 
     def carry(outputs: list[Any]) -> None:
-        for message in (json.loads(output.data) for output in some(outputs, Transmit)):
-            if message["type"] == "mutate":
-                sent.append(message["mid"])
+        sent.extend(mids(outputs))
 
     for move in TO_LIVE[:3]:
         move(walk)

@@ -95,7 +95,7 @@ WISHES: dict[type[Any], Callable[[], Any]] = {
     TakeOver: TakeOver,
 }
 
-STATES = get_args(Link)
+STATES: tuple[type[Any], ...] = get_args(Link)
 STIMULI = {kind for kind in get_args(ClientInput) if kind is not Tick}
 
 ILLEGAL = (
@@ -105,19 +105,19 @@ ILLEGAL = (
 )
 
 
-def test_every_input_and_every_state_is_known_here():
+def test_every_input_and_every_state_is_known_here() -> None:
     assert {state.__name__ for state in STATES} == set(MAKE)
     assert {*FACTS, *WISHES} == STIMULI
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_states_are_what_they_are_called(name):
+def test_states_are_what_they_are_called(name: str) -> None:
     assert MAKE[name]().state == name
 
 
 @pytest.mark.parametrize("kind", sorted(STIMULI, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_every_state_takes_every_input_or_says_that_it_is_illegal(state, kind):
+def test_every_state_takes_every_input_or_says_that_it_is_illegal(state: type[Any], kind: type[Any]) -> None:
     desk = MAKE[state.__name__]()
     stimulus = WISHES[kind]() if kind in WISHES else FACTS[kind](desk.gen)
     before = desk.c.machine
@@ -133,7 +133,7 @@ def test_every_state_takes_every_input_or_says_that_it_is_illegal(state, kind):
 
 @pytest.mark.parametrize("kind", FACTS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_a_fact_of_another_generation_changes_nothing_in_any_state(state, kind):
+def test_a_fact_of_another_generation_changes_nothing_in_any_state(state: type[Any], kind: type[Any]) -> None:
     """Invariant 11."""
     desk = MAKE[state.__name__]()
     before = desk.c.machine
@@ -143,7 +143,7 @@ def test_a_fact_of_another_generation_changes_nothing_in_any_state(state, kind):
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_a_tick_that_comes_early_does_nothing(state):
+def test_a_tick_that_comes_early_does_nothing(state: type[Any]) -> None:
     desk = MAKE[state.__name__]()
     before = desk.c.machine
     assert desk.step(Tick()) == []
@@ -163,7 +163,7 @@ def due(desk: Desk, timer: T) -> ClientConnection:
 
 @pytest.mark.parametrize("timer", T)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_every_timer_that_a_state_may_have_lands_where_declared(state, timer):
+def test_every_timer_that_a_state_may_have_lands_where_declared(state: type[Any], timer: T) -> None:
     desk = MAKE[state.__name__]()
     rule = CLIENT.get((state, timer))
     if rule is None:
@@ -178,11 +178,11 @@ def test_every_timer_that_a_state_may_have_lands_where_declared(state, timer):
     assert type(c.state) in rule.to
 
 
-def test_every_timer_has_a_meaning_somewhere():
+def test_every_timer_has_a_meaning_somewhere() -> None:
     assert {stimulus for _, stimulus in CLIENT if isinstance(stimulus, Enum)} == set(T)
 
 
-def test_no_timer_is_ever_set_where_the_table_does_not_know_it():
+def test_no_timer_is_ever_set_where_the_table_does_not_know_it() -> None:
     """Walked through by the properties at random; here along the shortest ways."""
     for make in MAKE.values():
         desk = make()
@@ -190,14 +190,14 @@ def test_no_timer_is_ever_set_where_the_table_does_not_know_it():
             assert (type(desk.c.state), timer) in CLIENT
 
 
-def test_idle_and_stopped_have_no_timer():
+def test_idle_and_stopped_have_no_timer() -> None:
     assert not any(isinstance(stimulus, Enum) for state, stimulus in CLIENT if state.__name__ in {"Idle", "Stopped"})
 
 
 # --- the region beside it ---------------------------------------------------------------------------------------------
 
 
-def test_polling_has_three_states_and_each_way_has_a_reason():
+def test_polling_has_three_states_and_each_way_has_a_reason() -> None:
     assert {state for way in POLLING for state in way} == set(get_args(Polled))
     assert all(POLLING.values())
 
@@ -205,7 +205,7 @@ def test_polling_has_three_states_and_each_way_has_a_reason():
 # --- declared landings ------------------------------------------------------------------------------------------------
 
 
-def test_nobody_leaves_stopped_but_the_user():
+def test_nobody_leaves_stopped_but_the_user() -> None:
     leaving = {
         stimulus
         for (state, stimulus), rule in CLIENT.items()
@@ -216,7 +216,7 @@ def test_nobody_leaves_stopped_but_the_user():
     assert leaving == {Start, TakeOver}
 
 
-def test_idle_is_left_for_good():
+def test_idle_is_left_for_good() -> None:
     assert not [
         key
         for key, rule in CLIENT.items()
@@ -224,12 +224,12 @@ def test_idle_is_left_for_good():
     ]
 
 
-def test_live_is_reached_from_syncing_alone():
+def test_live_is_reached_from_syncing_alone() -> None:
     sources = {state.__name__ for (state, _), rule in CLIENT.items() if any(to.__name__ == "Live" for to in rule.to)}
     assert sources == {"Syncing", "Live"}
 
 
-def test_a_repeated_start_is_the_drivers_mistake():
+def test_a_repeated_start_is_the_drivers_mistake() -> None:
     desk = live()
     with pytest.raises(LocalProtocolError, match="legal: Heard, Lost"):
         desk.step(Start())

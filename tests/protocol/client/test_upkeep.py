@@ -1,10 +1,13 @@
 """What a session does by itself (docs/protocol.md#heartbeat-ping)."""
 
+from typing import Any
+
 import pytest
 
 from protocol._timers import ClientTimer as T
 from protocol._types import Generation, Handle
 from protocol.client import (
+    ClientOutput,
     ClockSampled,
     CloseTransport,
     GetToken,
@@ -16,13 +19,13 @@ from protocol.client import (
     Transmit,
 )
 
-from .desk import LIFE_MS, SERVER_TIME, cursor, live, one, opening, reasons, sent, some, syncing
+from .desk import LIFE_MS, SERVER_TIME, Desk, Make, cursor, live, one, opening, reasons, sent, some, syncing
 
 
 # --- signs of life ----------------------------------------------------------------------------------------------------
 
 
-def test_silence_closes_and_decides_as_for_4201():
+def test_silence_closes_and_decides_as_for_4201() -> None:
     desk = live()
     outputs = desk.until(T.SILENCE_DUE)
     assert desk.now == 45
@@ -33,7 +36,7 @@ def test_silence_closes_and_decides_as_for_4201():
     assert 0 <= delay <= 1
 
 
-def test_any_message_is_a_sign_of_life():
+def test_any_message_is_a_sign_of_life() -> None:
     desk = live()
     desk.wait(44)
     desk.says("confetti")
@@ -41,26 +44,26 @@ def test_any_message_is_a_sign_of_life():
 
 
 @pytest.mark.parametrize("make", [syncing, live])
-def test_part_of_a_message_is_a_sign_of_life(make):
+def test_part_of_a_message_is_a_sign_of_life(make: Make) -> None:
     desk = make()
     desk.wait(44)
     assert desk.step(Heard(desk.gen)) == []
     assert desk.due_in(T.SILENCE_DUE) == 45
 
 
-def test_part_of_a_message_before_welcome_buys_no_time():
+def test_part_of_a_message_before_welcome_buys_no_time() -> None:
     desk = opening()
     desk.step(Heard(desk.gen), after=5)
     assert desk.due_in(T.OPENING_DUE) == 5
     assert desk.due_in(T.SILENCE_DUE) is None
 
 
-def test_bytes_of_an_old_transport_are_no_sign_of_life():
+def test_bytes_of_an_old_transport_are_no_sign_of_life() -> None:
     desk = live()
     assert reasons(desk.step(Heard(Generation(0))))
 
 
-def test_after_a_goodbye_bytes_buy_no_time():
+def test_after_a_goodbye_bytes_buy_no_time() -> None:
     desk = live()
     desk.says("goodbye", code=4200, reason="", min_ms=0, max_ms=900, conn=None)
     desk.step(Heard(desk.gen), after=1)
@@ -70,13 +73,13 @@ def test_after_a_goodbye_bytes_buy_no_time():
 # --- the clock --------------------------------------------------------------------------------------------------------
 
 
-def test_five_pings_follow_synced():
+def test_five_pings_follow_synced() -> None:
     desk = syncing()
     desk.now = 12.5
     assert sent(desk.synced(41), "ping") == [{"type": "ping", "t0": 12_500.0}] * 5
 
 
-def test_then_one_every_thirty_seconds():
+def test_then_one_every_thirty_seconds() -> None:
     desk = live()
     moments = []
     for _ in range(3):
@@ -87,7 +90,7 @@ def test_then_one_every_thirty_seconds():
     assert moments == [30, 60, 90]
 
 
-def test_a_pong_is_a_sample():
+def test_a_pong_is_a_sample() -> None:
     desk = live()
     desk.now += 0.1
     outputs = desk.says("pong", t0=0.0, t1=SERVER_TIME + 50, t2=SERVER_TIME + 50)
@@ -95,27 +98,27 @@ def test_a_pong_is_a_sample():
 
 
 @pytest.mark.parametrize("fields", [{}, {"t0": 123.0}, {"t0": 10**300}])
-def test_a_pong_without_its_ping_is_no_sample(fields):
+def test_a_pong_without_its_ping_is_no_sample(fields: dict[str, Any]) -> None:
     desk = live()
     before = desk.c.machine.clock
     assert reasons(desk.says("pong", t1=SERVER_TIME, t2=SERVER_TIME, **fields)) == ["a pong without its ping"]
     assert desk.c.machine.clock is before
 
 
-def test_each_ping_has_one_pong():
+def test_each_ping_has_one_pong() -> None:
     desk = live()
     answers = [reasons(desk.says("pong", t0=0.0, t1=SERVER_TIME, t2=SERVER_TIME)) for _ in range(6)]
     assert answers == [[]] * 5 + [["a pong without its ping"]]
 
 
-def test_a_pong_that_cannot_be_true_is_refused():
+def test_a_pong_that_cannot_be_true_is_refused() -> None:
     desk = live()
     assert reasons(desk.says("pong", t0=0.0, t1=SERVER_TIME, t2=SERVER_TIME + 9)) == [
         "a clock sample that cannot be true"
     ]
 
 
-def test_pings_without_pongs_are_forgotten():
+def test_pings_without_pongs_are_forgotten() -> None:
     desk = live()
     for _ in range(40):
         desk.step(SyncNow(), after=0.01)
@@ -123,26 +126,26 @@ def test_pings_without_pongs_are_forgotten():
 
 
 @pytest.mark.parametrize("make", [syncing, live])
-def test_sync_now_shows_whether_the_line_carries_anything(make):
+def test_sync_now_shows_whether_the_line_carries_anything(make: Make) -> None:
     assert len(sent(make().step(SyncNow()), "ping")) == 1
 
 
 # --- acks -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_stored_is_acknowledged_at_once_after_a_quiet_time():
+def test_what_is_stored_is_acknowledged_at_once_after_a_quiet_time() -> None:
     desk = live()
     assert sent(desk.event(42), "ack") == [{"type": "ack", "epoch": "e1", "rev": 42}]
 
 
-def test_what_is_not_on_disk_is_not_acknowledged():
+def test_what_is_not_on_disk_is_not_acknowledged() -> None:
     desk = live(disk=False)
     assert not sent(desk.event(42), "ack")
     assert not sent(desk.wait(20), "ack")
     assert sent(desk.step(Stored(desk.c.machine.seq)), "ack")
 
 
-def test_acks_are_five_seconds_apart():
+def test_acks_are_five_seconds_apart() -> None:
     desk = live()
     desk.event(42)
     assert not sent(desk.event(43), "ack")
@@ -151,24 +154,24 @@ def test_acks_are_five_seconds_apart():
     assert not sent(desk.wait(20), "ack"), "nothing new"
 
 
-def test_fifty_events_do_not_wait():
+def test_fifty_events_do_not_wait() -> None:
     desk = live()
     outputs = [message["rev"] for rev in range(42, 142) for message in sent(desk.event(rev), "ack")]
     assert outputs == [42, 92]
 
 
-def test_nothing_is_acknowledged_that_hello_has_said():
+def test_nothing_is_acknowledged_that_hello_has_said() -> None:
     assert not sent(syncing().synced(41), "ack")
 
 
-def test_a_session_without_cursor_acknowledges_its_snapshot():
+def test_a_session_without_cursor_acknowledges_its_snapshot() -> None:
     desk = opening()
     desk.welcome()
     desk.says("sync_required", reason="epoch", epoch="e1", rev=7)
     assert sent(desk.snapshot(7), "ack") == [{"type": "ack", "epoch": "e1", "rev": 7}]
 
 
-def test_what_came_by_another_transport_is_acknowledged_when_the_socket_has_caught_up():
+def test_what_came_by_another_transport_is_acknowledged_when_the_socket_has_caught_up() -> None:
     """The server believes no ack above what it has sent on this connection."""
     desk = syncing(disk=False)
     desk.event(42)
@@ -178,7 +181,7 @@ def test_what_came_by_another_transport_is_acknowledged_when_the_socket_has_caug
     assert session.acked == cursor(42)
 
 
-def test_a_new_epoch_is_acknowledged_from_the_beginning():
+def test_a_new_epoch_is_acknowledged_from_the_beginning() -> None:
     desk = live()
     desk.says("sync_required", reason="epoch", epoch="e2", rev=3)
     desk.wait(1)
@@ -189,37 +192,37 @@ def test_a_new_epoch_is_acknowledged_from_the_beginning():
 # --- the token --------------------------------------------------------------------------------------------------------
 
 
-def renewing(**welcome: object):
+def renewing(**welcome: object) -> tuple[Desk, list[ClientOutput]]:
     desk = opening(cursor=cursor(41))
     desk.welcome(timers={"silence_ms": 80_000_000}, **welcome)
     desk.synced(41)
     return desk, desk.until(T.RENEW_DUE)
 
 
-def test_a_fresh_token_is_asked_for_a_minute_before_the_end():
+def test_a_fresh_token_is_asked_for_a_minute_before_the_end() -> None:
     desk, outputs = renewing()
     assert desk.now == LIFE_MS / 1000 - 60
     assert one(outputs, GetToken) == GetToken(desk.gen, fresh=True)
 
 
-def test_of_a_short_life_half_is_left():
+def test_of_a_short_life_half_is_left() -> None:
     desk, _ = renewing(auth_exp=SERVER_TIME + 40_000)
     assert desk.now == 20
 
 
 @pytest.mark.parametrize("auth_exp", [SERVER_TIME, 0, -(10**300)])
-def test_a_token_that_is_over_already_is_renewed_but_not_in_a_tight_loop(auth_exp):
+def test_a_token_that_is_over_already_is_renewed_but_not_in_a_tight_loop(auth_exp: int) -> None:
     desk, _ = renewing(auth_exp=auth_exp)
     assert desk.now == 0.1
 
 
-def test_an_expiry_beyond_all_times_never_comes():
+def test_an_expiry_beyond_all_times_never_comes() -> None:
     desk = opening(cursor=cursor(41))
     desk.welcome(auth_exp=10**300)
     assert desk.due_in(T.RENEW_DUE)
 
 
-def test_the_renewal_carries_the_handle_where_the_token_belongs():
+def test_the_renewal_carries_the_handle_where_the_token_belongs() -> None:
     desk, _ = renewing()
     outputs = desk.token("t2")
     assert sent(outputs) == [{"type": "auth", "token": "t2"}]
@@ -227,7 +230,7 @@ def test_the_renewal_carries_the_handle_where_the_token_belongs():
     assert desk.state == "Live"
 
 
-def test_the_next_renewal_is_planned_by_auth_ok():
+def test_the_next_renewal_is_planned_by_auth_ok() -> None:
     desk, _ = renewing()
     desk.token("t2")
     now = desk.c.server_time(desk.now)
@@ -236,13 +239,13 @@ def test_the_next_renewal_is_planned_by_auth_ok():
     assert desk.due_in(T.RENEW_DUE) == LIFE_MS / 1000 - 60
 
 
-def test_the_renewed_token_serves_the_next_attempt():
+def test_the_renewed_token_serves_the_next_attempt() -> None:
     desk, _ = renewing()
     desk.token("t2")
     assert desk.c.machine.token == "t2"
 
 
-def test_without_an_answer_a_token_is_asked_for_again():
+def test_without_an_answer_a_token_is_asked_for_again() -> None:
     desk, _ = renewing()
     desk.token("t2")
     outputs = desk.until(T.RENEW_DUE)
@@ -251,7 +254,7 @@ def test_without_an_answer_a_token_is_asked_for_again():
 
 
 @pytest.mark.parametrize("code", ["token_expired", "token_invalid"])
-def test_a_rejected_renewal_leaves_the_session_and_is_tried_again(code):
+def test_a_rejected_renewal_leaves_the_session_and_is_tried_again(code: str) -> None:
     desk, _ = renewing()
     desk.token("t2")
     desk.says("error", code=code, message="No.", retryable=False)
@@ -259,7 +262,7 @@ def test_a_rejected_renewal_leaves_the_session_and_is_tried_again(code):
     assert desk.due_in(T.RENEW_DUE) == 10
 
 
-def test_the_same_token_again_renews_nothing_and_asks_for_a_sign_in():
+def test_the_same_token_again_renews_nothing_and_asks_for_a_sign_in() -> None:
     desk, _ = renewing()
     outputs = desk.token("token")
     assert not sent(outputs)
@@ -267,20 +270,20 @@ def test_the_same_token_again_renews_nothing_and_asks_for_a_sign_in():
     assert one(outputs, LinkChanged).state == "live"
 
 
-def test_a_refused_sign_in_leaves_the_session_in_force():
+def test_a_refused_sign_in_leaves_the_session_in_force() -> None:
     desk, _ = renewing()
     outputs = desk.step(TokenFailed(desk.gen, rejected=True, why="revoked"))
     assert one(outputs, LinkChanged).sign_in
     assert desk.state == "Live"
 
 
-def test_a_token_that_cannot_be_had_now_is_asked_for_again():
+def test_a_token_that_cannot_be_had_now_is_asked_for_again() -> None:
     desk, _ = renewing()
     assert reasons(desk.step(TokenFailed(desk.gen, rejected=False, why="offline"))) == ["no token yet: offline"]
     assert desk.due_in(T.RENEW_DUE) == 10
 
 
-def test_auth_ok_without_a_known_clock_plans_nothing():
+def test_auth_ok_without_a_known_clock_plans_nothing() -> None:
     desk = opening(cursor=cursor(41))
     desk.welcome(server_time=-5)
     assert desk.c.server_time(0) is None
@@ -290,7 +293,7 @@ def test_auth_ok_without_a_known_clock_plans_nothing():
 # --- stability --------------------------------------------------------------------------------------------------------
 
 
-def test_a_minute_in_live_forgets_earlier_delays():
+def test_a_minute_in_live_forgets_earlier_delays() -> None:
     desk = opening(cursor=cursor(41))
     desk.until(T.OPENING_DUE)
     desk.again()
