@@ -261,7 +261,9 @@ async def test_the_core_sees_a_handle_that_is_new_each_time(tmp_path: Path) -> N
 # ------------------------------------------------------------------------------------------------------------ failures
 
 
-async def test_a_failure_of_ours_costs_its_session_and_no_other(tmp_path: Path) -> None:
+async def test_a_failure_of_ours_costs_its_session_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with parts(tmp_path) as made:
         bad, good = await made.session(), await made.session()
 
@@ -269,7 +271,7 @@ async def test_a_failure_of_ours_costs_its_session_and_no_other(tmp_path: Path) 
             del wire
             raise ZeroDivisionError
 
-        bad.send = explode  # type: ignore[method-assign]
+        monkeypatch.setattr(bad, "send", explode)
         await change(made)
         assert bad.aborted
         assert good.types == ["alarm_created"]
