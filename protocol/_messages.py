@@ -85,7 +85,7 @@ class Ping(Message, frozen=True, kw_only=True, tag="ping"):
     t0: int | float | UnsetType = UNSET
 
 
-class Bye(Message, frozen=True, kw_only=True, tag="bye"):
+class Bye(Message, frozen=True, kw_only=True, tag="bye", omit_defaults=False):
     """A clean end, said before the close frame, because close codes do not always arrive."""
 
     reason: str = ""
@@ -272,7 +272,7 @@ class Presence(Message, frozen=True, kw_only=True, tag="presence"):
     devices: tuple[DevicePresence, ...]
 
 
-class Error(Message, frozen=True, kw_only=True, tag="error"):
+class Error(Message, frozen=True, kw_only=True, tag="error", omit_defaults=False):
     """A `Fault` on the wire. `ref` is the `mid` it answers."""
 
     code: str
@@ -316,4 +316,3 @@ ServerMessage = (
     | SyncRequired | Snapshot | Synced | Result | Heartbeat | Pong | AuthOk | Presence | Error | Goodbye
     | Subscribed | Unsubscribed
 )  # fmt: skip
-
