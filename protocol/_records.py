@@ -52,14 +52,14 @@ class Alarm(Struct, frozen=True, kw_only=True, tag="alarm", tag_field="kind", re
     snooze_s: int = 540
     auto_snooze: int = 0
     skip: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
     acked: int | None = None
     snooze: Snoozed | None = None
     rev: Rev = Rev(0)
     created_at: str = ""
     updated_at: str = ""
     updated_by: Origin | None = None
-    stamps: dict[str, Stamp] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict[str, Stamp])
 
     @property
     def kind(self) -> Kind:
@@ -91,14 +91,14 @@ class Timer(Struct, frozen=True, kw_only=True, tag="timer", tag_field="kind", re
     ring_s: int = 600
     snooze_s: int = 540
     auto_snooze: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
     acked: RunId | None = None
     snooze: Snoozed | None = None
     rev: Rev = Rev(0)
     created_at: str = ""
     updated_at: str = ""
     updated_by: Origin | None = None
-    stamps: dict[str, Stamp] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict[str, Stamp])
 
     @property
     def kind(self) -> Kind:

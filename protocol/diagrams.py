@@ -89,7 +89,7 @@ def fill(page: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the pages of a folder; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m protocol.diagrams", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m protocol.diagrams", description=str(__doc__).partition("\n")[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", type=Path, metavar="FOLDER", help="fill the marked parts of its pages")
     action.add_argument("--check", type=Path, metavar="FOLDER", help="exit 1 where a marked part is stale")

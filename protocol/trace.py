@@ -42,7 +42,7 @@ class Header(Struct, frozen=True, rename={"version": "tocsin-trace"}, kw_only=Tr
     version: int = FORMAT
     protocol: int = PROTOCOL
     side: Literal["client", "server"]
-    setup: dict[str, Any] = msgspec.field(default_factory=dict)
+    setup: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
 
 class _Line(Struct, frozen=True):
@@ -135,7 +135,8 @@ def load(lines: str | Iterable[str]) -> Trace:
         raise TraceError(
             f"line 1: format {header.version}, protocol {header.protocol}; this reads {FORMAT}, {PROTOCOL}"
         )
-    steps, outputs = [], []
+    steps = list[tuple[Monotonic, Any]]()
+    outputs = list[str]()
     for number, line in filled[1:]:
         raw = _read(_LINE, number, line)
         steps.append((raw.now, _read(_INPUTS[header.side], number, bytes(raw.input))))

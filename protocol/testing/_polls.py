@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from .. import _http, client, server
+from .. import client, server
 from .._errors import Fault
+from .._http import changes_text, read_batch, read_cursor, results_text, snapshot_text, sync_required_text
 from .._messages import Mutate, Result
 from .._resume import resume
 from .._submission import read
@@ -26,27 +27,27 @@ def answer_poll(home: "Household", device: "Device", poll: client.Poll) -> None:
     elif url.path.endswith("/mutations"):
         body = _mutations(home, author, (poll.body or "").encode())
     else:
-        body = _http.snapshot_text(home.store.state(author, with_deleted=True), home.wall, home.wall)
+        body = snapshot_text(home.store.state(author, with_deleted=True), home.wall, home.wall)
     home.later(device, lambda: device.feed(client.PollAnswered(poll.gen, body)))
 
 
 def _changes(home: "Household", author: DeviceId, since: str) -> str:
-    cursor = _http.read_cursor(since)
+    cursor = read_cursor(since)
     assert not isinstance(cursor, Fault)
     account = home.store.account
     after = resume(cursor, account, home.store.limits)
     if isinstance(after, str):
-        return _http.sync_required_text(account, after, home.wall, home.wall)
+        return sync_required_text(account, after, home.wall, home.wall)
     rows = home.store.page(after, home.store.limits.resume_rows).rows
-    return _http.changes_text(account, home.store.last_mids.get(author, Mid(0)), rows, home.wall, home.wall)
+    return changes_text(account, home.store.last_mids.get(author, Mid(0)), rows, home.wall, home.wall)
 
 
 def _mutations(home: "Household", author: DeviceId, body: bytes) -> str:
-    batch = _http.read_batch(body, home.store.limits)
+    batch = read_batch(body, home.store.limits)
     assert not isinstance(batch, Fault)
     results: list[Result] = []
     error = _take(home, author, batch, results)
-    return _http.results_text(home.store.account.epoch, results, error, home.wall, home.wall)
+    return results_text(home.store.account.epoch, results, error, home.wall, home.wall)
 
 
 def _take(

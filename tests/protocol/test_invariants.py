@@ -24,6 +24,7 @@ from protocol import (
     Mid,
     Mutation,
     Patch,
+    Rev,
     Ringing,
     SessionId,
     UserId,
@@ -355,7 +356,7 @@ def test_invariant_12_a_slow_reader_holds_a_bounded_queue() -> None:
     end = classic()
     end.step(server.Blocked(), 1.0)
     for rev in range(1, 2_000):
-        end.step(server.Publish(rev, "alarm", "x" * 300, "y" * 300), 1.0)
+        end.step(server.Publish(Rev(rev), "alarm", "x" * 300, "y" * 300), 1.0)
     assert len(end.state.held) <= Limits().held_events
     assert end.state.held_bytes <= Limits().held_bytes
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocol import Epoch, Rev, SnoozedTill, client, server, will_ring
+from protocol import Epoch, ItemId, Rev, SnoozedTill, client, server, will_ring
 from protocol.testing import Household, MemoryStore, Pair
 from protocol.testing._household import utc_only
 from protocol.testing._wire import Queue
@@ -240,7 +240,7 @@ def test_a_timer_started_here_runs_there() -> None:
     home["desk"].create("timer", "t1", duration_ms=60_000)
     home["desk"].start_timer("t1", "r1")
     home.run(1)
-    assert home["phone"].view["t1"].phase == "running"
+    assert home["phone"].view[ItemId("t1")].phase == "running"
     assert home["phone"].delete("t1").mid == 1
 
 
