@@ -23,13 +23,13 @@ class _Edit(Struct, frozen=True, kw_only=True, tag_field="op", repr_omit_default
 class Create(_Edit, frozen=True, kw_only=True, tag="create"):
     """Make the record, or patch it when it lives."""
 
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Patch(_Edit, frozen=True, kw_only=True, tag="patch"):
     """Set definition fields that differ from the author's view."""
 
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Delete(_Edit, frozen=True, kw_only=True, tag="delete"):
