@@ -20,15 +20,21 @@ def serve(database: Path) -> list[str]:
     return [sys.executable, "-m", "server_trio", "serve", *options]
 
 
-def environ(folder: Path, **settings: object) -> dict[str, str]:
-    """An environment in which only `settings` configure a server, and compiled modules are kept in `folder`.
+def environ(**settings: object) -> dict[str, str]:
+    """An environment in which only `settings` configure a server."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+    clean.pop("STATE_DIRECTORY", None)
+    clean |= {"PYTHONPATH": str(ROOT), "TOCSIN_JWT_SECRET": SECRET}
+    return clean | {f"TOCSIN_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def compiled_in(folder: Path, environ: dict[str, str]) -> dict[str, str]:
+    """The same with compiled modules kept in `folder`.
 
     Whoever starts a program fifty times does not want it compiled fifty times, whatever the tests' own setting is.
     """
-    ours = {"PYTHONDONTWRITEBYTECODE", "STATE_DIRECTORY"}
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_") and name not in ours}
-    clean |= {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder / "compiled"), "TOCSIN_JWT_SECRET": SECRET}
-    return clean | {f"TOCSIN_{name.upper()}": str(value) for name, value in settings.items()}
+    rest = {name: value for name, value in environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return rest | {"PYTHONPYCACHEPREFIX": str(folder)}
 
 
 def token(user: str, ttl: int = 3_600) -> str:

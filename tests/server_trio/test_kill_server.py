@@ -150,7 +150,7 @@ class House:
         self.database = folder / f"house-{seed}.db"
         self.errors = folder / f"house-{seed}.log"
         limits = {"messages_per_minute": 10**9, "resume_rows": 10**9, "page_rows": 10**4, "max_items": 10**6}
-        self.environ = programs.environ(folder, log_level="error", **limits)
+        self.environ = programs.compiled_in(folder / "compiled", programs.environ(log_level="error", **limits))
         self.people = [Person(f"{name}-{seed}", Random(self.random.getrandbits(64))) for name in ("ada", "bob")]
         self.kills: Counter[str] = Counter()
         self.answers = 0
