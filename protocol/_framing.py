@@ -34,6 +34,7 @@ _HEAD = msgspec.json.Decoder(_Head)
 _CLIENT_TAGS = _tags(ClientMessage)
 _SERVER_TAGS = _tags(ServerMessage)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING = re.compile(r" missing required field `([^`]*)`")
 
 
 def encode(message: Message) -> str:
@@ -68,8 +69,9 @@ def read_fault(error: Exception) -> Fault:
         return Fault("bad_json", f"Not JSON: {sentence}.")
     if sentence.startswith("Expected `object`") and "`$" not in sentence:
         return Fault("bad_json", f"A message is a JSON object: {sentence}.")
-    found = _PATH.search(sentence)
-    return Fault("bad_message", f"{sentence}.", field=found.group(1) or None if found else None)
+    found = (_PATH.search(sentence), _MISSING.search(sentence))
+    names = (match.group(1) for match in found if match is not None)
+    return Fault("bad_message", f"{sentence}.", field=".".join(filter(None, names)) or None)
 
 
 def _too_big(limit: int) -> Fault:

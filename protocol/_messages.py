@@ -94,13 +94,13 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye", omit_defaults=False):
 class Subscribe(Message, frozen=True, kw_only=True, tag="subscribe"):
     """Classic: add topics (`alarms`, `timers`); the first one starts an explicit set."""
 
-    topics: tuple[str, ...] = ()
+    topics: tuple[str, ...]
 
 
 class Unsubscribe(Message, frozen=True, kw_only=True, tag="unsubscribe"):
     """Classic: remove topics."""
 
-    topics: tuple[str, ...] = ()
+    topics: tuple[str, ...]
 
 
 ClientMessage = Hello | Auth | Mutate | Ack | Ping | Bye | Subscribe | Unsubscribe

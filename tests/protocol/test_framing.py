@@ -114,7 +114,9 @@ def test_nesting_without_end_is_bad_json(decode: Any) -> None:
         ('{"type":"ping","t0":1e999}', "t0"),
         ('{"type":"mutate","mid":1.5}', "mid"),
         ('{"type":"mutate","mid":true}', "mid"),
-        ('{"type":"ack","epoch":"k"}', None),
+        ('{"type":"ack","epoch":"k"}', "rev"),
+        ('{"type":"hello","conn":1,"device":{}}', "device.id"),
+        ('{"rev":1}', "type"),
     ],
 )
 def test_a_wrong_member_is_named(text: str, field: str | None) -> None:

@@ -114,6 +114,15 @@ def test_another_topic_is_refused_and_changes_nothing(verb: str) -> None:
     assert c.state.topics is None
 
 
+@pytest.mark.parametrize("verb", ["subscribe", "unsubscribe"])
+def test_a_request_without_topics_is_refused_and_changes_nothing(verb: str) -> None:
+    """docs/protocol.md#classic-subscribe-form. Taken for an empty set it would silence a client for a slip."""
+    c = classic(41)
+    told = only(say(c, {"type": verb}))
+    assert (told["type"], told["code"], told["field"]) == ("error", "bad_message", "topics")
+    assert c.state.topics is None
+
+
 # --- what it says ----------------------------------------------------------------------------------------------------
 
 
