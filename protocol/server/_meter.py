@@ -28,15 +28,16 @@ class Meter(Struct, frozen=True):
         gained = (now - self.at) * limits.messages_per_minute / 60
         soft = min(float(limits.burst), self.soft + gained)
         hard = min(float(ABUSE * limits.burst), self.hard + ABUSE * gained) - 1
-        if hard < 0:
+        if hard < -_ROUNDING:
             return Meter(soft, hard, now), "abuse"
         if soft < 1 - _ROUNDING:
             return Meter(soft, hard, now), "over"
         return Meter(soft - 1, hard, now), "fine"
 
     def wait_ms(self, limits: Limits) -> int:
-        """How long until one more message is allowed."""
-        return max(1, ceil((1 - self.soft) * 60_000 / limits.messages_per_minute))
+        """How long until one more message is allowed by both buckets: who obeys must not be ended for what came before."""
+        missing = max(1 - self.soft, (1 - self.hard) / ABUSE)
+        return max(1, ceil(missing * 60_000 / limits.messages_per_minute))
 
 
 def full(now: Monotonic, limits: Limits) -> Meter:

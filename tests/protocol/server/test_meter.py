@@ -1,6 +1,6 @@
 """How much a client may say (docs/protocol.md#limit-rate)."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol._settings import Limits
@@ -25,6 +25,7 @@ def test_a_burst_then_two_a_second() -> None:
 
 
 @given(moments)
+@example([0.0, 1.5, *[0.0] * 7, 2.0, 1.0])  # the smaller bucket is nearly full again, the larger one nearly empty
 def test_who_waits_as_long_as_told_is_let_through(waits: list[float]) -> None:
     now, meter = 0.0, full(Monotonic(0.0), TIGHT)
     for wait in waits:
