@@ -197,11 +197,18 @@ class Hub:
         self._settle(person)
 
     def _give_all(self, person: Person, input: ServerInput) -> None:
+        """All steps, then all writes: steps and system calls in turn would push each other out of the caches."""
         now = self._now()
+        writes: list[tuple[Session, bytes]] = []
         for session in tuple(person.sessions.values()):
             try:
-                session.take(input, now)
+                writes.append((session, session.advance(input, now)))
             except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
+                self._failed(session, error)
+        for session, wire in writes:
+            try:
+                session.send(wire)
+            except Exception as error:  # noqa: BLE001 - as above
                 self._failed(session, error)
 
     def _give(self, session: "Session", input: ServerInput, now: float) -> None:

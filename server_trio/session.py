@@ -154,7 +154,7 @@ class Session:
         self._outbound = outbound
         self._services.hub.connect(self)
         early, self._early = self._early, ()
-        self._perform(early, NOTHING)
+        self.send(self._perform(early, NOTHING))
 
     def received(self, data: str | bytes) -> None:
         """See `SocketHandler.received`."""
@@ -196,9 +196,12 @@ class Session:
 
     def take(self, input: ServerInput, now: float | None = None, hidden: Hidden = NOTHING) -> None:
         """One input: step, and do what comes out."""
+        self.send(self.advance(input, now, hidden))
+
+    def advance(self, input: ServerInput, now: float | None = None, hidden: Hidden = NOTHING) -> bytes:
+        """The same, but what is to be sent last is returned: who steps many sessions sends when all steps are done."""
         outputs = self._step(input, now)
-        if outputs:
-            self._perform(outputs, hidden)
+        return self._perform(outputs, hidden) if outputs else b""
 
     def broken(self) -> None:
         """Something failed on our side that nobody expected: the peer comes back to a fresh connection."""
@@ -206,10 +209,10 @@ class Session:
         if self._outbound is not None:
             self._outbound.abort()
 
-    def send(self, frame: bytes) -> None:
-        """Send a ready-made frame beside the protocol's own: for server-side code, to classic peers."""
-        if self._outbound is not None:
-            self._outbound.send(frame)
+    def send(self, wire: bytes) -> None:
+        """Send ready-made frames, of which there may be none."""
+        if wire and self._outbound is not None:
+            self._outbound.send(wire)
 
     def _step(self, input: ServerInput, now: float | None = None) -> list[ServerOutput]:
         core = self._core
@@ -218,7 +221,8 @@ class Session:
         self.due = pending[0][0] if pending else math.inf
         return outputs
 
-    def _perform(self, outputs: Sequence[ServerOutput], hidden: Hidden) -> None:
+    def _perform(self, outputs: Sequence[ServerOutput], hidden: Hidden) -> bytes:
+        """Do what was put out, in order; returns the frames that stand at its end, to be sent."""
         framer = self._services.framer
         wire = b""
         for output in outputs:
@@ -230,19 +234,14 @@ class Session:
                 case Ignored():
                     _LOG.debug("connection %d: %s", self.key, output.reason)
                 case CloseTransport() | AbortTransport() | Leave() | Accept() | Refuse():
-                    self._send_all(wire)
+                    self.send(wire)
                     wire = b""
                     self._end(output)
                 case _:
-                    self._send_all(wire)
+                    self.send(wire)
                     wire = b""
                     self._ask(output, hidden)
-        if wire:
-            self._send_all(wire)
-
-    def _send_all(self, wire: bytes) -> None:
-        if wire and self._outbound is not None:
-            self._outbound.send(wire)
+        return wire
 
     def _end(self, output: Ending) -> None:
         match output:
