@@ -36,11 +36,15 @@ class StartError(Exception):
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    options = argparse.ArgumentParser(prog="python -m client_qt", description="Alarms and timers, in step on every device.")
+    options = argparse.ArgumentParser(
+        prog="python -m client_qt", description="Alarms and timers, in step on every device."
+    )
     options.add_argument("--headless", action="store_true", help="a device in a terminal: commands in, events out")
     options.add_argument("--url", help="the server, as in https://host; without one this device is on its own")
     options.add_argument("--user", default="", help="who signs in; also names the local copy")
-    options.add_argument("--password-stdin", action="store_true", help="the first line of standard input is the password")
+    options.add_argument(
+        "--password-stdin", action="store_true", help="the first line of standard input is the password"
+    )
     options.add_argument("--token", help="an access token in place of a password; better: TOCSIN_TOKEN")
     options.add_argument("--data", type=Path, help="folder of the local copy")
     options.add_argument("--name", default=platform.node(), help="of this device, for people")

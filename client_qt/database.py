@@ -62,7 +62,12 @@ _REJECTION = msgspec.json.Decoder(Rejection)
 _KEY = msgspec.json.Decoder(RingKey)
 
 # Primary result codes, https://sqlite.org/rescode.html
-_BUSY, _CORRUPT, _NOT_A_DATABASE = 5, 11, 26
+_BUSY = 5
+_DAMAGE = {
+    1: "no such table or column, where its version says that there is one",
+    11: "corrupt",
+    26: "not a database",
+}
 
 
 class DatabaseError(Exception):
@@ -114,7 +119,6 @@ class Database:
         Raises:
             DatabaseError: see there.
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             return cls(path, _open(path), None)
         except _DamagedError:
@@ -149,6 +153,7 @@ class Database:
 
 def _open(path: Path) -> sqlite3.Connection:
     with _explained(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Each call runs in whichever worker thread is free; the caller sees to it that there is one at a time.
         connection = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
         try:
@@ -211,7 +216,7 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # The primary code is the low byte; Python's own complaints have none.
         match (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF:
-            case code if code in {_CORRUPT, _NOT_A_DATABASE}:
+            case code if code in _DAMAGE:
                 raise _DamagedError(path) from error
             case code if code == _BUSY:
                 sentence = f"{path} is in use by another process; close it, or choose another --data folder."

@@ -58,7 +58,7 @@ class Engine:
         clocks, zones, threaded: for tests; see `timekeeping` and `storing`.
     """
 
-    def __init__(  # noqa: PLR0913 - a composition root: all but the first three are by name
+    def __init__(
         self,
         database: Database,
         network: Network | None,

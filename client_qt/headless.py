@@ -147,7 +147,7 @@ class Headless:
         try:
             asked = read_line(line, engine.snapshot.records, self._tz)
         except CommandError as error:
-            self._asked[ref] = line.split()[0]
+            self._asked[ref] = line.split(maxsplit=1)[0]
             self.tell(Failed(ref, error.code, str(error), error.field))
             return True
         if isinstance(asked.command, str):

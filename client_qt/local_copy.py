@@ -83,7 +83,9 @@ class LocalCopy:
         """The device that changed an item last, as far as is known."""
         record = self.records.get(item)
         known = self._authors.get(item)
-        return known if known is not None or record is None or record.updated_by is None else record.updated_by.device_id
+        return (
+            known if known is not None or record is None or record.updated_by is None else record.updated_by.device_id
+        )
 
     def _note_authors(self, fact: Fact) -> None:
         if isinstance(fact, Edited):

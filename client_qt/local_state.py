@@ -104,6 +104,7 @@ class DropRejection(_LocalWrite, frozen=True):
 
 LocalWrite = PutMark | DropMark | PutMuted | PutSkew | PutUser | PutRejection | DropRejection
 
+
 class LocalState(Struct, frozen=True):
     """All of it, as loaded."""
 

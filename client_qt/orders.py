@@ -131,7 +131,9 @@ class Orders(NamedTuple):
         if not items:
             record = desk.record(command.item)
             standing = getattr(record, "phase", "as asked")
-            raise CommandError("no_effect", f"{name_of(record)} is {standing}; {edit.__struct_config__.tag} does nothing.")
+            raise CommandError(
+                "no_effect", f"{name_of(record)} is {standing}; {edit.__struct_config__.tag} does nothing."
+            )
         return items
 
     def _submit(self, edit: Edit) -> Items:
@@ -162,12 +164,16 @@ class Orders(NamedTuple):
         record = self._desk().record(item)
         length_ms = length_ms if length_ms is not None else record.snooze_s * 1000
         if length_ms <= 0:
-            raise CommandError("invalid", f"{name_of(record)} has no snooze length of its own; say how long.", "length_ms")
+            raise CommandError(
+                "invalid", f"{name_of(record)} has no snooze length of its own; say how long.", "length_ms"
+            )
         ring = self._silenced(record, "snoozed")
         if ring is None:
             raise CommandError("not_ringing", f"{name_of(record)} does not ring.")
         now = self.time.server_now()
-        self._submit(postponement(record, ring, length_ms, self.time.now_for(record), next_at(self.copy.replica, item, now)))
+        self._submit(
+            postponement(record, ring, length_ms, self.time.now_for(record), next_at(self.copy.replica, item, now))
+        )
 
     def _silenced(self, record: Record, why: Why) -> Ring | None:
         """End its rings here; the one to acknowledge is the latest due (docs/protocol.md#ring-stop-greatest)."""

@@ -16,6 +16,9 @@ from .timekeeping import Timekeeper
 
 
 LOOK_S = 5.0
+SHORTEST_S = 0.001
+"""Instants are whole milliseconds; what is left of one after a division must not become a busy loop."""
+
 FORGET_S = 3_600.0
 
 Told = Sounding | Ended
@@ -104,7 +107,7 @@ class Ringer:
         self._take(turn(self.book, windows, self._around.records(), self._time.now_for, held))
         self._forget()
         waits = [LOOK_S, wait_ms / 1000, *([self._held_for(held)] if held else [])]
-        return max(0.0, min(waits))
+        return max(SHORTEST_S, min(waits))
 
     def _held_for(self, held: Iterable[RingKey]) -> float:
         first = min(self._due_since[key] for key in held) + self._settle_s

@@ -81,7 +81,9 @@ Open = Mapping[RingKey, tuple[Record, Ring]]
 """The windows that are open now."""
 
 
-def turn(book: Book, windows: Open, records: Mapping[ItemId, Record], now_for: "NowFor", held: Collection[RingKey]) -> Turn:
+def turn(
+    book: Book, windows: Open, records: Mapping[ItemId, Record], now_for: "NowFor", held: Collection[RingKey]
+) -> Turn:
     """Compare what should ring with what does.
 
     Args:
@@ -184,7 +186,9 @@ class Agenda:
     def __repr__(self) -> str:
         return f"<Agenda of {len(self._pages)} records>"
 
-    def look(self, records: Mapping[ItemId, Record], now_for: NowFor, sounding: Collection[RingKey]) -> tuple[Open, float]:
+    def look(
+        self, records: Mapping[ItemId, Record], now_for: NowFor, sounding: Collection[RingKey]
+    ) -> tuple[Open, float]:
         """The open windows, and in how many ms that may change by time alone (infinite: never)."""
         begun = {key.item: key.since for key in sorted(sounding, key=lambda key: key.since)}
         windows: dict[RingKey, tuple[Record, Ring]] = {}

@@ -66,7 +66,9 @@ def read_address(url: str, tls: ssl.SSLContext | None = None) -> ServerAddress:
     if parts.scheme not in {"http", "https"} or not host:
         raise AddressError(f"{url!r} must look like http://host:port or https://host.")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise AddressError("The server's URL holds no user, password, query or fragment; give the user by its own option.")
+        raise AddressError(
+            "The server's URL holds no user, password, query or fragment; give the user by its own option."
+        )
     secure = parts.scheme == "https"
     context = (tls or ssl.create_default_context()) if secure else None
     return ServerAddress(host, port or (443 if secure else 80), context, parts.path.rstrip("/"))

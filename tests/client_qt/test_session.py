@@ -20,7 +20,11 @@ async def in_step(device: Desk) -> None:
 
 
 async def test_a_change_on_one_device_appears_on_the_other(tmp_path: Path) -> None:
-    async with fake_server() as home, desk(tmp_path, url=home.url, name="a") as a, desk(tmp_path, url=home.url, name="b") as b:
+    async with (
+        fake_server() as home,
+        desk(tmp_path, url=home.url, name="a") as a,
+        desk(tmp_path, url=home.url, name="b") as b,
+    ):
         await in_step(a)
         await in_step(b)
         (item,) = await a.done(CreateItem("timer", {"duration_ms": 60_000, "label": "Tea"}))
@@ -39,7 +43,11 @@ async def test_the_token_travels_in_a_header_and_the_subprotocol_is_offered(tmp_
 
 
 async def test_two_devices_ring_in_unison_and_one_stop_silences_both(tmp_path: Path) -> None:
-    async with fake_server() as home, desk(tmp_path, url=home.url, name="a") as a, desk(tmp_path, url=home.url, name="b") as b:
+    async with (
+        fake_server() as home,
+        desk(tmp_path, url=home.url, name="a") as a,
+        desk(tmp_path, url=home.url, name="b") as b,
+    ):
         home.skew_ms = 90_000
         await in_step(a)
         await in_step(b)
@@ -56,7 +64,11 @@ async def test_two_devices_ring_in_unison_and_one_stop_silences_both(tmp_path: P
 
 
 async def test_what_is_done_with_the_cable_pulled_arrives_when_it_is_back(tmp_path: Path) -> None:
-    async with fake_server() as home, desk(tmp_path, url=home.url, name="a") as a, desk(tmp_path, url=home.url, name="b") as b:
+    async with (
+        fake_server() as home,
+        desk(tmp_path, url=home.url, name="a") as a,
+        desk(tmp_path, url=home.url, name="b") as b,
+    ):
         await in_step(a)
         await in_step(b)
         await b.done(CutNetwork(cut=True))
@@ -109,7 +121,9 @@ async def test_a_server_that_hangs_up_during_the_handshake_is_noticed_at_once(tm
     async with fake_server() as home:
         home.refuse_sockets = 0
         async with desk(tmp_path, url=home.url) as device:
-            await device.until(lambda event: isinstance(event, StatusChanged) and "before it answered" in event.status.why, 3)
+            await device.until(
+                lambda event: isinstance(event, StatusChanged) and "before it answered" in event.status.why, 3
+            )
 
 
 async def test_nobody_listening_is_said_in_words(tmp_path: Path) -> None:
@@ -176,7 +190,9 @@ async def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
     async with fake_server(Timing(silence_ms=300, heartbeat_ms=60_000, ping_ms=60_000)) as home:
         async with desk(tmp_path, url=home.url) as device:
             await in_step(device)
-            await device.until(lambda event: isinstance(event, StatusChanged) and event.status.link in {"offline", "connecting"})
+            await device.until(
+                lambda event: isinstance(event, StatusChanged) and event.status.link in {"offline", "connecting"}
+            )
             await device.reaches(lambda: len(device.of(InStep)) >= 2)
 
 
