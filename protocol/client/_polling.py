@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from .._timers import ClientTimer as T
 from .._types import Cursor
 from ._outputs import Poll
@@ -60,17 +62,27 @@ def poll(turn: Turn, what: What = "changes", *, afresh: bool = False) -> None:
 
 
 def hurry(turn: Turn) -> None:
-    """Do not wait for POLL_DUE."""
+    """Do not wait for POLL_DUE, unless the server asked to (docs/protocol.md#close-http)."""
     soon = turn.machine.polled
-    if isinstance(soon, PollSoon):
+    if isinstance(soon, PollSoon) and turn.now >= soon.not_before:
         poll(turn, soon.what, afresh=soon.afresh)
+
+
+def begin_again(turn: Turn) -> None:
+    """Whatever is out went out before a sleep: nobody waits for its answer."""
+    if isinstance(turn.machine.polled, Polling):
+        turn.set(polled=PollSoon(turn.machine.polled.what))
+    turn.set(pushed=PushOff())
+    watch(turn)
+    hurry(turn)
+    pump(turn)
 
 
 def rest(turn: Turn, soon: PollSoon = NEXT, ms: float = 0) -> None:
     """Poll again later: after the usual time, give or take a fifth, and not before `ms`."""
     usual = turn.machine.timing.poll_every_ms
     delay = turn.draw((1 - _JITTER) * usual, (1 + _JITTER) * usual)
-    turn.set(polled=soon)
+    turn.set(polled=replace(soon, not_before=turn.later(ms)) if ms else soon)
     turn.after(T.POLL_DUE, max(ms, delay))
     watch(turn)
 

@@ -20,6 +20,7 @@ from ._inputs import (
     Unreachable,
     Woke,
 )
+from ._polling import begin_again
 from ._polling import hurry as hurry_poll
 from ._states import Backoff, Connecting, Opening, Refreshing, Stopped
 from ._turn import LARGEST, Turn, current, due, rule
@@ -180,7 +181,7 @@ def woke(turn: Turn, _: Woke) -> None:
         finish(turn, WOKEN, "the device slept")
     else:
         over(turn, 1006, "the device slept")
-    hurry_poll(turn)
+    begin_again(turn)
 
 
 @rule

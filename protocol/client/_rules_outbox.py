@@ -1,8 +1,12 @@
 """What the user did, and what is on disk (docs/protocol.md#outbox-durable)."""
 
 from .._errors import LocalProtocolError
-from .._facts import Edited
+from .._facts import Edited, Entry
+from .._framing import encode
+from .._settings import Limits
+from .._submission import write
 from .._timers import ClientTimer as T
+from .._types import Epoch
 from ._inputs import Stored, Submit
 from ._polling import hurry
 from ._states import PollSoon
@@ -11,18 +15,32 @@ from ._upkeep import acknowledge
 from ._upload import ask_again, pump
 
 
+LONGEST_EPOCH = Epoch("-" * 64)
+
+
 @rule
 def submit(turn: Turn, input: Submit) -> None:
     """Kept in every state; sent in its turn, once it is on disk.
 
     Raises:
-        LocalProtocolError: the entry is not numbered above all earlier ones.
+        LocalProtocolError: the entry is not numbered above all earlier ones, or could never be sent.
     """
     m, entry = turn.machine, input.entry
     if entry.mid <= m.newest or entry.answered is not None:
         raise LocalProtocolError(f"entry {entry.mid} is out of turn; legal: a fresh one above {m.newest}")
+    _check_sendable(entry, m.limits)
     turn.set(outbox=(*m.outbox, entry), newest=entry.mid)
     turn.store(Edited(entry), mid=entry.mid)
+
+
+def _check_sendable(entry: Entry, limits: Limits) -> None:
+    """What would stick in the outbox is refused at creation (docs/protocol.md#limit-frame)."""
+    try:
+        size = len(encode(write(LONGEST_EPOCH, entry.mid, entry.edit)).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"entry {entry.mid} is no JSON: {error}") from error
+    if size > limits.frame:
+        raise LocalProtocolError(f"entry {entry.mid} has {size} bytes as a message; legal: {limits.frame}")
 
 
 @rule

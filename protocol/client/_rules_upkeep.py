@@ -19,19 +19,20 @@ def heard(turn: Turn, _: Heard) -> None:
 def ping_due(turn: Turn) -> None:
     """The clock is sampled again."""
     turn.after(T.PING_DUE, turn.machine.timing.ping_ms)
-    _ping(turn)
+    session = turn.session
+    assert session is not None
+    ping(turn, session)
 
 
 @rule
 def sync_now(turn: Turn, _: SyncNow) -> None:
     """Changes come by themselves; a ping shows whether the line still carries anything."""
-    _ping(turn)
-
-
-def _ping(turn: Turn) -> None:
     session = turn.session
     assert session is not None
-    ping(turn, session)
+    if session.allowance.wait_ms(turn.now, turn.machine.limits) > 0:
+        turn.ignore("that was asked often enough")
+    else:
+        ping(turn, session)
 
 
 @due(T.ACK_DUE)
@@ -56,7 +57,7 @@ def renew_due(turn: Turn) -> None:
 def renewed(turn: Turn, input: TokenReady) -> None:
     """Renew in place; the same token again renews nothing (docs/protocol.md#auth-renewal)."""
     if is_new(turn, input):
-        turn.set(token=input.handle, sign_in=False)
+        turn.set(token=input.handle, refused=False, sign_in=False)
         turn.send(Auth(token=input.handle), input.handle)
     else:
         _ask_sign_in(turn, "the token ends soon, and there is no other; sign in again")

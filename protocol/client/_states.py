@@ -149,11 +149,13 @@ class PollSoon(Value, frozen=True):
         what: what it will ask for.
         afresh: right after a snapshot; to be sent for another one would be going in circles.
         storing: it waits only for what was learned to be on disk: a poll acknowledges its cursor.
+        not_before: no hint brings it further forward.
     """
 
     what: What = "changes"
     afresh: bool = False
     storing: bool = False
+    not_before: Monotonic = Monotonic(float("-inf"))
 
 
 class Polling(Value, frozen=True):

@@ -84,6 +84,13 @@ def test_any_number_has_exactly_one_decision(code: int) -> None:
         assert decide(code) == BackOff()
 
 
+def test_every_code_of_the_specification_has_a_row() -> None:
+    framing = {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013}
+    ours = {*range(4000, 4006), *range(4100, 4105), *range(4200, 4203), *range(4300, 4303)}
+    assert set(CLOSE_CODES) == framing | ours
+    assert all(row.code == code and row.meaning for code, row in CLOSE_CODES.items())
+
+
 def test_rows_that_are_counted_belong_to_a_family() -> None:
     assert all(row.family for row in CLOSE_CODES.values() if row.repeat is not None)
 

@@ -45,7 +45,7 @@ def test_the_tour_in_the_package_docstring_runs() -> None:
 
 
 def test_what_is_exported_exists() -> None:
-    assert sorted(protocol.client.__all__, key=str.lower) == sorted(set(protocol.client.__all__), key=str.lower)
+    assert len(set(protocol.client.__all__)) == len(protocol.client.__all__)
     assert all(hasattr(protocol.client, name) for name in protocol.client.__all__)
 
 

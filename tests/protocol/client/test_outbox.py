@@ -1,10 +1,14 @@
 """What the user did, on its way to the server (docs/protocol.md#outbox-durable)."""
 
+from typing import Any
+
 import pytest
 
+from protocol._edits import Create
 from protocol._errors import LocalProtocolError
-from protocol._facts import Edited, ResultHeard
+from protocol._facts import Edited, Entry, ResultHeard
 from protocol._timers import ClientTimer as T
+from protocol._types import ItemId, Mid
 from protocol.client import (
     Answered,
     CloseTransport,
@@ -69,6 +73,22 @@ def test_an_entry_with_a_number_used_before_is_the_drivers_mistake() -> None:
 def test_an_entry_that_was_answered_already_is_the_drivers_mistake() -> None:
     with pytest.raises(LocalProtocolError, match="out of turn"):
         live().step(Submit(entry(1, cursor(7))))
+
+
+@pytest.mark.parametrize("fields", [{"label": "\ud800"}, {"label": object()}], ids=["a lone surrogate", "no JSON"])
+def test_an_entry_that_is_no_json_is_the_drivers_mistake(fields: dict[str, Any]) -> None:
+    desk = live()
+    edit = Create(kind="timer", id=ItemId("t1"), at=1, fields=fields)
+    with pytest.raises(LocalProtocolError, match="entry 1 is no JSON"):
+        desk.step(Submit(Entry(Mid(1), edit)))
+    assert desk.c.machine.outbox == ()
+
+
+def test_an_entry_that_no_frame_can_hold_is_the_drivers_mistake() -> None:
+    """It would stick in the outbox, and everything after it."""
+    edit = Create(kind="timer", id=ItemId("t1"), at=1, fields={"label": "x" * 70_000})
+    with pytest.raises(LocalProtocolError, match="has 70168 bytes as a message; legal: 65536"):
+        live().step(Submit(Entry(Mid(1), edit)))
 
 
 def test_stored_twice_is_no_misuse() -> None:

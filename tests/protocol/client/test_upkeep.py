@@ -19,7 +19,7 @@ from protocol.client import (
     Transmit,
 )
 
-from .desk import LIFE_MS, SERVER_TIME, Desk, Make, cursor, live, one, opening, reasons, sent, some, syncing
+from .desk import LIFE_MS, SERVER_TIME, Desk, Make, cursor, live, one, opening, polling, reasons, sent, some, syncing
 
 
 # --- signs of life ----------------------------------------------------------------------------------------------------
@@ -121,8 +121,15 @@ def test_a_pong_that_cannot_be_true_is_refused() -> None:
 def test_pings_without_pongs_are_forgotten() -> None:
     desk = live()
     for _ in range(40):
-        desk.step(SyncNow(), after=0.01)
+        desk.step(SyncNow(), after=1)
     assert len(desk.c.state.session.pings) == 16
+
+
+def test_impatience_is_no_reason_to_say_more_than_is_allowed() -> None:
+    desk = live()
+    outputs = [output for _ in range(60) for output in desk.step(SyncNow())]
+    assert len(sent(outputs, "ping")) == 29
+    assert reasons(outputs)[0] == "that was asked often enough"
 
 
 @pytest.mark.parametrize("make", [syncing, live])
@@ -239,6 +246,17 @@ def test_the_next_renewal_is_planned_by_auth_ok() -> None:
     assert desk.due_in(T.RENEW_DUE) == LIFE_MS / 1000 - 60
 
 
+def test_a_renewed_token_makes_up_for_one_that_a_poll_saw_refused() -> None:
+    desk, poll = polling()
+    desk.again()
+    desk.open()
+    desk.welcome()
+    desk.refuses(poll, 401, "token_expired")
+    assert desk.c.machine.refused
+    desk.token("t2")
+    assert not desk.c.machine.refused
+
+
 def test_the_renewed_token_serves_the_next_attempt() -> None:
     desk, _ = renewing()
     desk.token("t2")
@@ -257,6 +275,7 @@ def test_without_an_answer_a_token_is_asked_for_again() -> None:
 def test_a_rejected_renewal_leaves_the_session_and_is_tried_again(code: str) -> None:
     desk, _ = renewing()
     desk.token("t2")
+    desk.now += 3
     desk.says("error", code=code, message="No.", retryable=False)
     assert desk.state == "Live"
     assert desk.due_in(T.RENEW_DUE) == 10

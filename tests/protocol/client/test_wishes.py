@@ -29,6 +29,7 @@ from .desk import (
     Make,
     backoff,
     connecting,
+    entries,
     facts,
     links,
     live,
@@ -83,7 +84,7 @@ def test_waking_takes_the_session_as_lost_and_tries_at_once() -> None:
     old = desk.gen
     outputs = desk.step(Woke(), after=5)
     assert sent(outputs) == [{"type": "bye", "reason": "suspend"}]
-    assert one(outputs, CloseTransport).gen == old
+    assert one(outputs, CloseTransport) == CloseTransport(old, 1000, "suspend")
     assert one(outputs, OpenTransport).gen > old
     assert desk.c.machine.history.failed == 0
 
@@ -115,6 +116,40 @@ def test_a_goodbye_heard_before_the_sleep_still_decides() -> None:
     desk.says("goodbye", code=4003, reason="signed out", min_ms=0, max_ms=0, conn=None)
     desk.step(Woke())
     assert desk.state == "Stopped"
+
+
+def test_a_hint_polls_no_sooner_than_the_server_asked_for() -> None:
+    desk, poll = polling()
+    desk.refuses(poll, 503, "busy", 40_000)
+    assert not some(desk.step(NetworkChanged(), after=1), Poll)
+    assert desk.due_in(T.POLL_DUE) == 39
+
+
+def test_a_poll_that_was_hurried_is_not_due_a_second_time() -> None:
+    desk, poll = polling()
+    desk.refuses(poll, 0)
+    desk.step(NetworkChanged())
+    assert desk.due_in(T.POLL_DUE) is None
+
+
+@pytest.mark.parametrize("hint", [NetworkChanged(), Woke()])
+def test_another_network_may_let_long_polls_through(hint: Any) -> None:
+    desk, poll = polling()
+    desk.now += 5
+    desk.refuses(poll, 504)
+    assert desk.c.machine.cuts == 1
+    desk.step(hint)
+    assert desk.c.machine.cuts == 0
+
+
+def test_waking_asks_again_what_was_asked_before_the_sleep() -> None:
+    desk = backoff(outbox=entries(1))
+    desk.again()
+    before = some(desk.fail(), Poll)
+    after = some(desk.step(Woke()), Poll)
+    assert [poll.path for poll in after] == [poll.path for poll in before]
+    assert [poll.body for poll in after] == [poll.body for poll in before]
+    assert all(reasons(desk.refuses(poll, 0)) for poll in before), "nobody waits for the old ones"
 
 
 def test_waking_polls_at_once_where_a_poll_was_waited_for() -> None:
