@@ -76,7 +76,9 @@ def read_line(line: str, records: Records, tz: str) -> Asked:
     """Read one line.
 
     Args:
-        records: what an ID may name. tz: the zone of a new alarm.
+        line: as it was typed.
+        records: what an ID may name.
+        tz: the zone of a new alarm.
 
     Raises:
         CommandError: `bad_command`, `unknown_id`, `ambiguous_id` or `invalid`, in words.

@@ -263,7 +263,7 @@ def _load_local(connection: sqlite3.Connection) -> LocalState:
     )
 
 
-def _statement(write: Write | LocalWrite) -> tuple[str, tuple[Any, ...]]:
+def _statement(write: Write | LocalWrite) -> tuple[str, tuple[Any, ...]]:  # noqa: C901 - one case for each write
     match write:
         case PutRecord(record=record):
             return "INSERT OR REPLACE INTO records VALUES (?, ?)", (record.id, _encode(record))

@@ -40,7 +40,7 @@ def encode(line: Line) -> str:
     return _encode(line).decode()
 
 
-def event_line(event: Event) -> Line:
+def event_line(event: Event) -> Line:  # noqa: C901, PLR0912 - one case for each event
     """An event as a JSON object; a command's answer is made by `headless`, which knows its words."""
     match event:
         case StatusChanged(status=status):

@@ -63,7 +63,7 @@ class Requests:
         try:
             with trio.fail_after(within_s):
                 return await self._exchange(method, path, body, headers)
-        except (trio.TooSlowError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (trio.TooSlowError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
             raise NoAnswerError(explain(_cause(error), self.address.authority)) from None
 
     async def _exchange(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Answer:

@@ -87,6 +87,9 @@ def turn(
     """Compare what should ring with what does.
 
     Args:
+        book: what is known of rings here.
+        records: as shown now.
+        now_for: by which clock a record rings.
         windows: open now, of items that ring on this device.
         held: rings that must not begin yet, because the device is about to hear news.
     """

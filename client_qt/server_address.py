@@ -53,6 +53,7 @@ def read_address(url: str, tls: ssl.SSLContext | None = None) -> ServerAddress:
     """Read `http://…` or `https://…`.
 
     Args:
+        url: the server's base.
         tls: used for `https` in place of the system's default context.
 
     Raises:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
-from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from protocol import Generation, client
 
@@ -26,6 +25,9 @@ QUEUE = 64
 RECEIVE_BYTES = 65_536
 LARGEST_MESSAGE = 1 << 20
 """Far above what the protocol allows, which judges the size itself; this bounds memory."""
+
+HEARD_S = 1.0
+"""Signs of life are told at most so often; a message is one by itself."""
 
 Feed = Callable[[client.ClientInput], None]
 
@@ -62,6 +64,8 @@ class Socket:
         self._orders, self._pending = trio.open_memory_channel[Say | HangUp](float("inf"))
         self._is_open = False
         self._silenced = False
+        self._heard_at = float("-inf")
+        self._bug: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<Socket {self.gen} to {self._address.authority}, {'open' if self._is_open else 'dialling'}>"
@@ -83,7 +87,7 @@ class Socket:
 
     def cut(self) -> None:
         """Let it break off, as a pulled cable would."""
-        self._tell(client.Lost(self.gen, 1006, "cut") if self._is_open else client.Unreachable(self.gen, "cut"))
+        self._tell(self._broke("cut"))
         self._silenced = True
         self._scope.cancel()
 
@@ -95,8 +99,13 @@ class Socket:
             self._tell(await self._live(token, connect_s))
 
     def _tell(self, fact: client.ClientInput) -> None:
-        if not self._silenced:
+        if self._silenced:
+            return
+        try:
             self._feed(fact)
+        except Exception as bug:
+            self._bug = bug
+            raise
 
     async def _live(self, token: str, connect_s: float) -> client.ClientInput:
         """The whole of it; returns how it ended."""
@@ -112,7 +121,9 @@ class Socket:
             await trio.aclose_forcefully(stream)
 
     def _hear(self) -> None:
-        if self._is_open:
+        now = trio.current_time()
+        if self._is_open and now >= self._heard_at + HEARD_S:
+            self._heard_at = now
             self._tell(client.Heard(self.gen))
 
     async def _talk(self, stream: "_Watched", token: str, deadline: float) -> client.ClientInput:
@@ -123,10 +134,20 @@ class Socket:
                 nursery.cancel_scope.cancel()
         except* ConnectionRejected as group:
             ending.append(self._refused(_first(group)))
-        except* (LocalProtocolError, RemoteProtocolError) as group:
-            # The library's reader dies of a ping that crosses our close (python-trio/trio-websocket#184).
-            ending.append(client.Lost(self.gen, 1006, str(_first(group))))
+        except* Exception as group:
+            if self._is_ours(group):
+                raise
+            # The library's reader dies of a ping that crosses our close (python-trio/trio-websocket#184), and whatever
+            # else a stranger's bytes do to it must not take the alarms with it. The text may quote a header: not told.
+            ending.append(self._broke(f"the connection broke: {type(_first(group)).__name__}"))
         return ending[-1]
+
+    def _is_ours(self, group: BaseExceptionGroup[Exception]) -> bool:
+        """Whether what went wrong is the connection's or the engine's: a bug, which is not to be papered over."""
+        return self._bug is not None and group.subgroup(lambda error: error is self._bug) is not None
+
+    def _broke(self, why: str) -> client.ClientInput:
+        return client.Lost(self.gen, 1006, why) if self._is_open else client.Unreachable(self.gen, why)
 
     async def _converse(
         self, nursery: trio.Nursery, stream: "_Watched", token: str, deadline: float

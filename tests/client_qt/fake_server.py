@@ -15,6 +15,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from protocol import (
+    DEFAULT_TIMING,
     DeviceId,
     Fault,
     Handle,
@@ -51,7 +52,7 @@ class FakeServer:
         tokens: those that are taken. sign_ins, refreshes: how many there were.
     """
 
-    def __init__(self, timing: Timing = Timing()) -> None:
+    def __init__(self, timing: Timing = DEFAULT_TIMING) -> None:
         self.store = MemoryStore(system_zones)
         self.terms = server.Terms(timing=timing)
         self.refuse_sockets: int | None = None
@@ -266,6 +267,7 @@ class Peer:
             case server.VerifyToken(handle=handle):
                 return server.TokenAccepted(handle, UserId("ada"), SessionId("s"), Wall(wall + 86_400_000), wall)
             case server.Join(device=device, cursor=cursor):
+                assert device is not None, "this server knows no classic clients"
                 self._author = device.id
                 return server.Joined(store.account, store.join(device.id, device.name, cursor, wall), wall)
             case server.ReadPage(after=after, limit=limit):
@@ -306,7 +308,7 @@ class _Replayed(trio.abc.HalfCloseableStream):
 
 
 @asynccontextmanager
-async def fake_server(timing: Timing = Timing()) -> AsyncIterator[FakeServer]:
+async def fake_server(timing: Timing = DEFAULT_TIMING) -> AsyncIterator[FakeServer]:
     """A server on a free port of this machine, gone afterwards."""
     home = FakeServer(timing)
     async with trio.open_nursery() as nursery:

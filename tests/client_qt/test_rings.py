@@ -76,7 +76,7 @@ async def test_stop_is_silent_before_the_call_returns_and_stays_so_after_a_resta
         await trio.sleep(20)
         device.do(StopRing())
         assert [(end.why, end.here) for end in device.silences] == [("dismissed", True)]
-        assert device.engine.snapshot.sounding == ()
+        assert not device.engine.snapshot.sounding
         await trio.sleep(1)
     async with desk(tmp_path, clocks) as device:
         await trio.sleep(700)
@@ -290,7 +290,7 @@ async def test_several_rings_stack_and_stop_without_a_name_stops_them_all(
         await trio.sleep(11)
         assert len(device.engine.snapshot.sounding) == 2
         assert len(await device.done(StopRing())) == 2
-        assert device.engine.snapshot.sounding == ()
+        assert not device.engine.snapshot.sounding
 
 
 async def test_deleting_what_rings_silences_it(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -181,19 +181,19 @@ async def test_leaving_says_goodbye_and_takes_little_time(tmp_path: Path) -> Non
             async with desk(tmp_path, url=home.url) as device:
                 await in_step(device)
         with trio.fail_after(2):
-            while home.peers:
+            while home.peers:  # noqa: ASYNC110 - the fake server tells nobody
                 await trio.sleep(0.01)
 
 
 async def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
     """Liveness counts what was received; a socket that looks open and is dead does not fool it."""
-    async with fake_server(Timing(silence_ms=300, heartbeat_ms=60_000, ping_ms=60_000)) as home:
-        async with desk(tmp_path, url=home.url) as device:
-            await in_step(device)
-            await device.until(
-                lambda event: isinstance(event, StatusChanged) and event.status.link in {"offline", "connecting"}
-            )
-            await device.reaches(lambda: len(device.of(InStep)) >= 2)
+    timing = Timing(silence_ms=300, heartbeat_ms=60_000, ping_ms=60_000)
+    async with fake_server(timing) as home, desk(tmp_path, url=home.url) as device:
+        await in_step(device)
+        await device.until(
+            lambda event: isinstance(event, StatusChanged) and event.status.link in {"offline", "connecting"}
+        )
+        await device.reaches(lambda: len(device.of(InStep)) >= 2)
 
 
 async def test_sync_now_is_taken_in_every_state(tmp_path: Path) -> None:
