@@ -49,7 +49,8 @@ class FakeServer:
     Attributes:
         store: what it knows. refuse_sockets: HTTP status for every request of a socket (0: hang up without a word).
         requests: method and path of every plain request. headers: of the newest request of a socket.
-        tokens: those that are taken. sign_ins, refreshes: how many there were.
+        tokens: those that are taken, for `token_ms` each. verified: what was said to be one, in a message.
+        sign_ins, refreshes: how many there were.
     """
 
     def __init__(self, timing: Timing = DEFAULT_TIMING) -> None:
@@ -63,6 +64,8 @@ class FakeServer:
         self.refreshes = 0
         self.peers: set[Peer] = set()
         self.skew_ms = 0
+        self.token_ms = 86_400_000
+        self.verified: list[str] = []
         self.url = ""
         self._changed = trio.Event()
 
@@ -265,7 +268,9 @@ class Peer:
         store, wall = self.home.store, self.home.wall
         match output:
             case server.VerifyToken(handle=handle):
-                return server.TokenAccepted(handle, UserId("ada"), SessionId("s"), Wall(wall + 86_400_000), wall)
+                self.home.verified.append(handle)
+                expires_at = Wall(wall + self.home.token_ms)
+                return server.TokenAccepted(handle, UserId("ada"), SessionId("s"), expires_at, wall)
             case server.Join(device=device, cursor=cursor):
                 assert device is not None, "this server knows no classic clients"
                 self._author = device.id
