@@ -18,13 +18,14 @@ import h11
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event
-from hypercorn.protocol.events import Request
+from hypercorn.protocol.events import Body, EndBody, Request, Response
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, ConnectionState, Scope
 
+from .refusals import refusal
 from .websocket import SocketHandler
 
 
@@ -100,6 +101,7 @@ class Http1(H11Protocol):
         application = cast(Any, carrier.app)
         super().__init__(application, config, context, group, ConnectionState({}), tls, client, server, carrier.tell)
         self.carrier = carrier
+        self.asked_head = False
         self.early = b""  # what came behind the upgrade request: an impatient but honest client's first frame
 
     async def spawn_app(self, app: object, config: Config, scope: Scope, send: Callable[..., Awaitable[None]]) -> Put:
@@ -119,14 +121,25 @@ class Http1(H11Protocol):
         parts.task_group = parts.send = parts.carrier = parts.connection = None
 
     async def refuse(self, status: int) -> None:
-        """Answer with `status` and no body, and end the connection."""
+        """Answer with an error, and end the connection."""
         await self._send_error_response(status)
         await self.send(Closed())
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Hypercorn's refusals have no body; here every error says what it is."""
+        headers, body = refusal(status_code)
+        # The connection may have had a HEAD before, and now something that is no request.
+        bodiless = self.asked_head and self.connection.our_state is h11.SEND_RESPONSE
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        if not bodiless:
+            await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """No h2c and no prior-knowledge HTTP/2, whatever a request offers."""
 
     async def _create_stream(self, request: h11.Request) -> None:
+        self.asked_head = request.method == b"HEAD"
         fields = dict(request.headers)
         target = _origin_form(request.target)
         websocket = _wants_websocket(request, fields)
@@ -207,6 +220,13 @@ class Upgrade(WSStream):
             message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         await super().app_send(message)
         await self.carrier.flush()
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """As for any request; a handshake is a GET."""
+        headers, body = refusal(status_code)
+        await self.send(Response(stream_id=self.stream_id, status_code=status_code, headers=headers))
+        await self.send(Body(stream_id=self.stream_id, data=body))
+        await self.send(EndBody(stream_id=self.stream_id))
 
     def take_over(self, handler: SocketHandler) -> None:
         """Note who takes the socket; Hypercorn sends nothing more. Nothing happens if the peer has left meanwhile.

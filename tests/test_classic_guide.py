@@ -385,6 +385,7 @@ def alarm(**fields: object) -> bytes:
         (b'{"kind":"timer","duration_ms":0}', (422, "invalid", "duration_ms")),
         (b'{"kind":"timer","duration_ms":1000,"phase":"paused"}', (422, "invalid", "phase")),
         (alarm(label="x" * 16_384), (413, "too_big", None)),
+        (alarm(label="x" * 1_048_576), (413, "too_big", None)),
     ],
 )
 @pytest.mark.usefixtures("undisturbed")

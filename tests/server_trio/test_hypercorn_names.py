@@ -13,7 +13,7 @@ import h11
 import pytest
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.events import Request
+from hypercorn.protocol.events import Body, EndBody, Request, Response
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
@@ -91,18 +91,23 @@ def test_both_streams_are_built_as_we_do(stream: type) -> None:
 def test_a_stream_is_told_of_a_request_as_we_do() -> None:
     assert parameters(Request) == ["stream_id", "headers", "http_version", "method", "raw_path", "state"]
     assert STREAM_ID == 1
+    assert parameters(Response) == ["stream_id", "headers", "status_code"]
+    assert parameters(Body) == ["stream_id", "data"]
+    assert parameters(EndBody) == ["stream_id"]
 
 
-@pytest.mark.parametrize("name", ["_check_protocol", "_create_stream", "_send_error_response", "stream_send"])
+@pytest.mark.parametrize(
+    "name", ["_check_protocol", "_create_stream", "_send_error_response", "_send_h11_event", "stream_send"]
+)
 def test_the_protocol_has_the_methods_that_we_override_or_call(name: str) -> None:
     assert inspect.iscoroutinefunction(getattr(H11Protocol, name))
 
 
 def test_what_we_override_really_overrides() -> None:
     for ours, theirs, names in (
-        (Http1, H11Protocol, ["_check_protocol", "_create_stream"]),
+        (Http1, H11Protocol, ["_check_protocol", "_create_stream", "_send_error_response"]),
         (Exchange, HTTPStream, ["app_send"]),
-        (Upgrade, WSStream, ["app_send"]),
+        (Upgrade, WSStream, ["app_send", "_send_error_response"]),
         (Http1, Told, ["spawn_app"]),
     ):
         for name in names:

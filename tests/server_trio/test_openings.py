@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,19 @@ async def test_a_bad_opening_is_answered_and_ended(opening: bytes, status: int) 
         head = await peer.head()
         assert head.startswith(f"HTTP/1.1 {status}".encode())
         assert b"connection: close" in head.lower()
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        error = json.loads(await peer.exactly(length))
+        assert error["error"]["code"] == ("too_big" if status == 413 else "bad_message")
+        assert error["t1"] <= error["t2"]
         assert await peer.ended()
         assert running.listener.statistics().guarded == 0
+
+
+async def test_a_refused_head_request_has_no_body() -> None:
+    async with listening(mirror) as running:
+        peer = await running.connect(get(host="a b", method="HEAD"))
+        assert (await peer.head()).startswith(b"HTTP/1.1 400")
+        assert await peer.rest() == b""
 
 
 async def test_an_upgrade_to_http2_is_not_heard() -> None:
