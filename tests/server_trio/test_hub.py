@@ -156,6 +156,15 @@ async def test_a_reconnect_within_ten_seconds_shows_nothing(tmp_path: Path) -> N
             assert shown(desk)["lap"] is True
 
 
+async def test_who_comes_to_see_the_devices_is_shown_them_though_nothing_has_changed(tmp_path: Path) -> None:
+    async with parts(tmp_path) as made:
+        before = await made.v1(device="desk", conn=1, caps=["presence"])
+        made.hub.sweep(made.now)
+        again = await made.v1(device="desk", conn=2, caps=["presence"])
+        made.hub.sweep(made.now)
+        assert shown(before) == shown(again) == {"desk": True}
+
+
 async def test_a_device_with_a_long_poll_waiting_is_online(tmp_path: Path) -> None:
     async with parts(tmp_path) as made:
         desk = await made.v1(device="desk", caps=["presence"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from protocol import Handle, ItemId, Timing, UserId
+from protocol import Cursor, DeviceId, Handle, ItemId, Timing, UserId
 from protocol.server import Accept, Refuse, Requested, TokenRejected
 from server_trio.hidden import Hidden
 from server_trio.session import Session
@@ -207,6 +207,18 @@ async def test_acks_of_one_device_are_stored_once_a_sweep(tmp_path: Path) -> Non
         assert [arguments[:4] for name, arguments in store.asked if name == "acked"] == [("ada", "desk", epoch, 3)]
         (row,) = await store.devices(UserId("ada"))
         assert (row.acked.epoch, row.acked.rev) == (epoch, 3)
+
+
+async def test_that_a_device_was_here_does_not_hide_what_it_has_stored(tmp_path: Path) -> None:
+    async with parts(tmp_path) as made:
+        await change(made)
+        account = await made.services.store.head(UserId("ada"))
+        made.services.acks.note(UserId("ada"), DeviceId("phone"), account.epoch, account.rev)
+        made.services.acks.seen(UserId("ada"), DeviceId("phone"))
+        made.advance(0.25)
+        await made.settle()
+        (row,) = await made.services.store.devices(UserId("ada"))
+        assert row.acked == Cursor(account.epoch, account.rev)
 
 
 async def test_a_session_that_ended_meanwhile_takes_the_answers_that_still_come(tmp_path: Path) -> None:
