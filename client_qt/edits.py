@@ -152,7 +152,8 @@ def entry_for(desk: Desk, edit: Edit) -> Entry | None:
     fault = validate(record, mutation, desk.now, desk.zones, desk.limits, len(desk.records))
     if fault is not None:
         raise CommandError(fault.code, fault.message, fault.field)
-    if record is not None and apply(record, mutation) == record:
+    # A create of what is shown gives a record aside back: it changes nothing here, and everything there.
+    if record is not None and not isinstance(edit, Create) and apply(record, mutation) == record:
         return None
     return Entry(mid, mutation.edit)
 

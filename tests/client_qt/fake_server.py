@@ -93,7 +93,7 @@ class FakeServer:
 
     # --- one TCP connection ---
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.abc.Stream) -> None:
         try:
             head, rest = await _read_head(stream)
             method, target, headers = _parse(head)
@@ -106,7 +106,7 @@ class FakeServer:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _serve_socket(self, stream: trio.SocketStream, seen: bytes, headers: dict[str, str]) -> None:
+    async def _serve_socket(self, stream: trio.abc.Stream, seen: bytes, headers: dict[str, str]) -> None:
         self.headers = headers
         if self.refuse_sockets is not None:
             if self.refuse_sockets:
@@ -122,7 +122,7 @@ class FakeServer:
             nursery.cancel_scope.cancel()
 
     async def _serve_request(
-        self, stream: trio.SocketStream, method: str, target: str, headers: dict[str, str], rest: bytes
+        self, stream: trio.abc.Stream, method: str, target: str, headers: dict[str, str], rest: bytes
     ) -> None:
         self.requests.append(f"{method} {target}")
         length = int(headers.get("content-length", "0"))
@@ -232,8 +232,11 @@ class Peer:
             self.feed(server.Closed(closed.reason.code if closed.reason else 1006))
 
     async def _write(self) -> None:
-        async for order in self._orders:
-            await order()
+        try:
+            async for order in self._orders:
+                await order()
+        except ConnectionClosed:
+            pass  # the reader hears of it
 
     async def _tick(self) -> None:
         while True:
@@ -286,10 +289,10 @@ class Peer:
         raise AssertionError(output)
 
 
-class _Replayed(trio.abc.HalfCloseableStream):
+class _Replayed(trio.abc.Stream):
     """A stream whose first bytes were read already."""
 
-    def __init__(self, stream: trio.SocketStream, seen: bytes) -> None:
+    def __init__(self, stream: trio.abc.Stream, seen: bytes) -> None:
         self.stream = stream
         self.seen = seen
 
@@ -304,9 +307,6 @@ class _Replayed(trio.abc.HalfCloseableStream):
 
     async def wait_send_all_might_not_block(self) -> None:
         await self.stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        await self.stream.send_eof()
 
     async def aclose(self) -> None:
         await self.stream.aclose()
@@ -327,7 +327,7 @@ async def fake_server(timing: Timing = DEFAULT_TIMING) -> AsyncIterator[FakeServ
             nursery.cancel_scope.cancel()
 
 
-async def _read_head(stream: trio.SocketStream) -> tuple[bytes, bytes]:
+async def _read_head(stream: trio.abc.Stream) -> tuple[bytes, bytes]:
     data = b""
     while b"\r\n\r\n" not in data:
         more = await stream.receive_some()
@@ -345,7 +345,7 @@ def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
     return method, target, {name.lower(): value.strip() for name, _, value in headers}
 
 
-async def _respond(stream: trio.SocketStream, status: int, body: str) -> None:
+async def _respond(stream: trio.abc.Stream, status: int, body: str) -> None:
     data = body.encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
     await stream.send_all(head.encode() + data)

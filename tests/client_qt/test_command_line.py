@@ -1,5 +1,7 @@
 """Lines of the headless client, in every spelling."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +63,10 @@ LINES: list[tuple[str, Command]] = [
     ("alarm edit a1b2 label=7 skip=9", EditItem(WAKE, {"label": "7", "skip": 9})),
     ("alarm edit a1b2 'extra={\"a\":1}'", EditItem(WAKE, {"extra": {"a": 1}})),
     ("timer add 5m", CreateItem("timer", {"duration_ms": 300_000})),
-    ("timer add 25m snooze_s=0 Green tea", CreateItem("timer", {"duration_ms": 1_500_000, "snooze_s": 0, "label": "Green tea"})),
+    (
+        "timer add 25m snooze_s=0 Green tea",
+        CreateItem("timer", {"duration_ms": 1_500_000, "snooze_s": 0, "label": "Green tea"}),
+    ),
     ("timer edit 5 duration=90s", EditItem(TEA, {"duration_ms": 90_000})),
     ("start 5cc-tea", StartTimer(TEA)),
     ("pause 5", PauseTimer(TEA)),
@@ -144,12 +149,8 @@ def test_a_line_that_cannot_be_read_says_why(line: str, code: str) -> None:
 
 @given(st.text(min_size=1).filter(str.strip))
 def test_no_line_breaks_the_reader(line: str) -> None:
-    try:
-        asked = read(line.strip())
-    except CommandError as refused:
-        assert refused.code
-    else:
-        assert asked.name
+    with suppress(CommandError):
+        assert read(line.strip()).name
 
 
 @given(st.text(alphabet="0123456789:hms ²٣", max_size=24))
@@ -175,6 +176,8 @@ def test_lengths_are_read_as_people_write_them(text: str, ms: int | None) -> Non
     assert read_duration(text) == ms
 
 
-@pytest.mark.parametrize(("ms", "text"), [(0, "0:00"), (1, "0:01"), (59_001, "1:00"), (5_400_000, "1:30:00"), (-5, "0:00")])
+@pytest.mark.parametrize(
+    ("ms", "text"), [(0, "0:00"), (1, "0:01"), (59_001, "1:00"), (5_400_000, "1:30:00"), (-5, "0:00")]
+)
 def test_lengths_are_shown_as_a_clock_would(ms: int, text: str) -> None:
     assert say_duration(ms) == text

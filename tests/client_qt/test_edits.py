@@ -160,7 +160,9 @@ async def test_what_an_idle_timer_cannot_do_says_so(
         assert len(device.engine.copy.replica.entries) == 1
 
 
-async def test_what_only_a_timer_can_is_refused_for_an_alarm_in_words(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_what_only_a_timer_can_is_refused_for_an_alarm_in_words(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
     async with desk(tmp_path, TurnedClocks()) as device:
         item = await new_alarm(device, label="Wake")
         assert (await device.failed(StartTimer(item))).message == 'alarm "Wake" is not a timer.'

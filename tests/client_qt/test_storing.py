@@ -44,7 +44,9 @@ async def test_what_waits_is_committed_together_and_in_order() -> None:
     assert disk.commits[1:] == [list(skews(4))]
 
 
-async def test_nothing_is_said_to_be_stored_while_the_disk_is_full_and_nothing_is_lost(autojump_clock: MockClock) -> None:
+async def test_nothing_is_said_to_be_stored_while_the_disk_is_full_and_nothing_is_lost(
+    autojump_clock: MockClock,
+) -> None:
     disk, done, told = Disk(), list[int](), list[str]()
     disk.is_full = True
     writer = Writer(disk, lambda code, message: told.append(code), threaded=False)

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from client_qt.commands import CreateItem, CutNetwork
 from client_qt.events import InStep
 from client_qt.polling import Requests

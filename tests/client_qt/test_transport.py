@@ -1,5 +1,7 @@
 """One socket from dialling to its end: exactly one ending is told, and in words that help."""
 
+import base64
+import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -31,11 +33,11 @@ async def serving(handler: Handler) -> AsyncIterator[int]:
         nursery.cancel_scope.cancel()
 
 
-async def told(address: ServerAddress, *, connect_s: float = 5, token: str = "token-0") -> list[client.ClientInput]:
+async def told(address: ServerAddress, *, connect_s: float = 5) -> list[client.ClientInput]:
     """Everything that an attempt tells, until it ends."""
     facts: list[client.ClientInput] = []
     with trio.fail_after(10):
-        await Socket(Generation(1), address, facts.append).run(token, connect_s)
+        await Socket(Generation(1), address, facts.append).run("token-0", connect_s)
     return facts
 
 
@@ -293,7 +295,8 @@ def test_https_has_its_own_port_and_its_context() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "example.org", "ftp://x", "http://", "http://x:port", "http://ada:pw@x", "http://x/?token=1", "http://[::1"]
+    "url",
+    ["", "example.org", "ftp://x", "http://", "http://x:port", "http://ada:pw@x", "http://x/?token=1", "http://[::1"],
 )
 def test_what_is_no_servers_url_is_refused_in_words(url: str) -> None:
     with pytest.raises(AddressError):
@@ -302,9 +305,8 @@ def test_what_is_no_servers_url_is_refused_in_words(url: str) -> None:
 
 def _accepted(request: bytes) -> bytes:
     """The answer to the handshake's key (RFC 6455, section 4.2.2)."""
-    import base64
-    import hashlib
-
     key = next(line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-    digest = hashlib.sha1(key.partition(b":")[2].strip() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False)
+    digest = hashlib.sha1(
+        key.partition(b":")[2].strip() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False
+    )
     return base64.b64encode(digest.digest())
