@@ -3,32 +3,26 @@
 Whatever one client gets wrong, two bystanders of the same user and one of another hear nothing of it, and nothing is kept.
 """
 
-import argparse
-import http.client
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 
 from . import programs
+from .classic_people import Person, Server
+from .curl import PATIENCE, curl
 from .programs import ITEMS, WS
-from .wire_clients import PATIENCE, BareWire, LibraryWire, Listener, Refused, Wire
+from .wire_clients import BareWire, LibraryWire, Listener, Refused
 
 
 CLIENTS: list[type[LibraryWire | BareWire]] = [LibraryWire, BareWire]
-CURL = shutil.which("curl")
 PASSWORD = "correct horse battery"
 
 COMMON = {"id", "kind", "label", "sound", "ring_s", "snooze_s", "auto_snooze", "extra", "acked", "snooze", "rev"} | {
@@ -38,78 +32,7 @@ ALARM = COMMON | {"enabled", "time", "days", "date", "tz", "skip"}
 TIMER = COMMON | {"duration_ms", "phase", "run", "started_at", "ends_at", "remaining_ms"}
 
 
-# ------------------------------------------------------------------------------------------------------------- requests
-
-
-@dataclass(frozen=True)
-class Reply:
-    """Status and body of an HTTP answer."""
-
-    status: int
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def error(self) -> tuple[int, str, str | None]:
-        """Status, code and field of a refusal, which has a sentence for people as well."""
-        error = self.json["error"]
-        assert error["message"].endswith((".", "?"))
-        return self.status, error["code"], error.get("field")
-
-
-def curl(*arguments: str, given: bytes = b"") -> Reply:
-    """Run `curl` with these arguments; where there is none, do by the standard library what they ask for."""
-    if CURL is None:
-        return without_curl(arguments, given)
-    command = [CURL, "-sS", "--max-time", str(PATIENCE), "--noproxy", "*", "-w", "\n%{http_code}", *arguments]
-    done = subprocess.run(command, input=given, capture_output=True, check=True, timeout=2 * PATIENCE)
-    body, _, status = done.stdout.rpartition(b"\n")
-    return Reply(int(status), body)
-
-
-def without_curl(arguments: tuple[str, ...], given: bytes) -> Reply:
-    """The options of curl that the guide uses."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("url", type=urlsplit)
-    parser.add_argument("-s", action="store_true")
-    parser.add_argument("-X", dest="method")
-    parser.add_argument("-H", dest="headers", action="append", default=[])
-    parser.add_argument("-d", "--data-binary", dest="data")
-    asked = parser.parse_args(arguments)
-    body = given if asked.data == "@-" else asked.data and asked.data.encode()
-    headers = dict(header.split(": ", 1) for header in asked.headers)
-    with closing(http.client.HTTPConnection(asked.url.netloc, timeout=PATIENCE)) as connection:
-        connection.request(asked.method or ("GET" if body is None else "POST"), asked.url.path, body, headers)
-        answer = connection.getresponse()
-        return Reply(answer.status, answer.read())
-
-
 # -------------------------------------------------------------------------------------------------- a server and a user
-
-
-class Server:
-    """A server in a process of its own, whose heart beats fast."""
-
-    def __init__(self, folder: Path) -> None:
-        self.database = folder / "tocsin.db"
-        self.environ = programs.environ(heartbeat_ms=150, log_level="warning", token_s=600)
-        self.log = folder / "server.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                programs.serve(self.database), env=self.environ, cwd=programs.ROOT, stdout=subprocess.PIPE, stderr=log
-            )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.log.read_text()
-        self.port = int(json.loads(line)["ready"].rpartition(":")[2])
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -121,42 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert running.log.read_text() == "", "and finds nothing to complain about on its own side"
     finally:
         running.end()
-
-
-class Person:
-    """A user, who is somebody else in every test."""
-
-    def __init__(self, server: Server, stack: ExitStack) -> None:
-        self.server = server
-        self.name = f"user-{uuid4()}"
-        self.token = programs.token(self.name)
-        self._stack = stack
-
-    def ask(self, method: str, path: str = ITEMS, body: object = None, token: str | None = None) -> Reply:
-        """One request; `body` is JSON unless it is bytes."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        options = [] if body is None else ["-H", "Content-Type: application/json", "--data-binary", "@-"]
-        bearer = f"Authorization: Bearer {token or self.token}"
-        return curl("-X", method, f"{self.server.url}{path}", "-H", bearer, *options, given=data)
-
-    def made(self, body: object) -> Any:
-        """Create or change an item, which must succeed."""
-        reply = self.ask("POST", body=body)
-        assert reply.status in (200, 201), reply
-        return reply.json["data"]
-
-    def items(self) -> Any:
-        """All items and the head of the log: what a request that is refused must leave as it was."""
-        listing = self.ask("GET").json
-        return listing["rev"], listing["items"]
-
-    def listen(self, client: type[LibraryWire | BareWire]) -> Listener:
-        """Open a classic socket, which is among its user's from now on."""
-        wire: Wire = client(self.server.port, f"{WS}?token={self.token}")
-        self._stack.callback(wire.close)
-        listener = Listener(wire)
-        assert listener.heard() == []
-        return listener
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from .whole_server import Socket, hello_of
 from .witnesses import Gone, Line, Message, Person, check, new_id, rows_after
 
 
-LIVES = 28
+LIVES = 26
 """Of each of the two servers that live side by side."""
 
 SLOWEST_START = 0.8
