@@ -60,9 +60,9 @@ def test_fragments_with_pings_between_them_give_the_whole_message(
     for message in sent:
         edge = data.draw(st.integers(0, len(message)))
         kind = TextMessage if isinstance(message, str) else BytesMessage
-        wire += client.send(kind(message[:edge], message_finished=False))  # type: ignore[arg-type]
+        wire += client.send(kind(message[:edge], message_finished=False))  # type: ignore[arg-type] # each kind gets its own data
         wire += client.send(PingEvent(b"between"))
-        wire += client.send(kind(message[edge:], message_finished=True))  # type: ignore[arg-type]
+        wire += client.send(kind(message[edge:], message_finished=True))  # type: ignore[arg-type] # each kind gets its own data
     arrived = read(*cut(wire, cuts))
     assert [arrival for arrival in arrived if arrival != Ping(b"between")] == sent
     assert arrived.count(Ping(b"between")) == len(sent)
