@@ -42,11 +42,17 @@ def event(turn: Turn, session: Session, message: ItemEvent) -> None:
     if cursor is None or cursor.epoch != session.epoch or message.rev > cursor.rev + 1:
         close(turn, GAP, "gap")
         return
-    turn.in_session(heard=Rev(max(session.heard, message.rev)))
+    hear(turn, session, message.rev)
     if message.rev <= cursor.rev:
         _drop(turn, f"rev {message.rev} is here already")
     else:
         apply_events(turn, session.epoch, (message,))
+
+
+def hear(turn: Turn, session: Session, rev: Rev) -> None:
+    """The server has read to us as far as this."""
+    if session.heard is None or rev > session.heard:
+        turn.in_session(heard=rev)
 
 
 def _drop(turn: Turn, reason: str) -> None:
@@ -100,7 +106,7 @@ def _enter(turn: Turn, session: Session, epoch: Epoch) -> None:
     """Frames belong to this epoch from now on; what was sent under another will not be taken."""
     if epoch != session.epoch:
         turn.in_session(
-            epoch=epoch, heard=Rev(0), sent=Mid(0), unanswered=(), doubted=session.unanswered, held=None, acked=None
+            epoch=epoch, heard=None, sent=Mid(0), unanswered=(), doubted=session.unanswered, held=None, acked=None
         )
 
 
@@ -154,7 +160,7 @@ def _synced(turn: Turn, session: Session, message: SyncedMessage) -> None:
     if session.gathering is not None or not here:
         close(turn, GAP, "gap")
         return
-    turn.in_session(heard=Rev(max(session.heard, message.rev)))
+    hear(turn, session, message.rev)
     if isinstance(turn.machine.state, Syncing):
         _go_live(turn, turn.machine.state)
     acknowledge(turn)

@@ -71,7 +71,7 @@ class Session(Struct, frozen=True, kw_only=True):
         asked_at: when an answer last came, or the first of them was sent.
         doubted: sent under an epoch that has ended; an `error` about one of them is old news.
         held: an epoch that the server has disowned; nothing is sent under it.
-        heard: how far the server has read to us on this connection.
+        heard: how far the server has read to us on this connection, None where it has not begun.
         acked: what the server knows to be stored here, None for nothing.
         pings: `t0` of pings without a pong.
         goodbye: the server is about to close.
@@ -86,7 +86,7 @@ class Session(Struct, frozen=True, kw_only=True):
     asked_at: Monotonic = Monotonic(0.0)
     doubted: tuple[Mid, ...] = ()
     held: Epoch | None = None
-    heard: Rev = Rev(0)
+    heard: Rev | None = None
     acked: Cursor | None = None
     pings: tuple[float, ...] = ()
     gathering: Gathering | None = None

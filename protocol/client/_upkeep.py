@@ -76,7 +76,7 @@ def sampled(turn: Turn, sent_at: Monotonic, t1: int | UnsetType, t2: int | Unset
 def acknowledge(turn: Turn) -> None:
     """Say what is on disk, but not too often (docs/protocol.md#msg-ack-rate)."""
     session, stored = turn.session, turn.machine.stored
-    if session is None or stored is None or stored.epoch != session.epoch:
+    if session is None or stored is None or stored.epoch != session.epoch or session.heard is None:
         return
     # Of what came by another transport the server believes nothing here (docs/protocol.md#msg-ack-unsent).
     place = Cursor(stored.epoch, min(stored.rev, session.heard))

@@ -38,6 +38,14 @@ def test_what_no_repetition_mends_stops(code: int) -> None:
     assert isinstance(decide(code), StopFor)
 
 
+@pytest.mark.parametrize("code", [1008, 4001, 4005])
+def test_where_the_account_is_fine_no_sign_in_is_asked_for(code: int) -> None:
+    decision = decide(code)
+    assert isinstance(decision, StopFor)
+    assert not decision.sign_in
+    assert not decision.drop_cursor
+
+
 @pytest.mark.parametrize("code", [4002, 4003, 4004])
 def test_a_lost_account_asks_for_a_sign_in(code: int) -> None:
     decision = decide(code)

@@ -140,7 +140,7 @@ def test_no_transport_in_time_is_a_failed_attempt() -> None:
     desk = connecting()
     outputs = desk.until(T.CONNECT_DUE)
     assert desk.now == 10
-    assert one(outputs, CloseTransport).gen == 1
+    assert one(outputs, CloseTransport) == CloseTransport(Generation(1), 1000, "no transport in time")
     assert desk.state == "Backoff"
 
 

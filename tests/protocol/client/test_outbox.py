@@ -193,6 +193,18 @@ def test_what_had_no_answer_for_too_long_is_sent_again() -> None:
     assert mids(desk.wait(0.2)) == [2]
 
 
+def test_the_wait_for_an_answer_begins_with_the_first_that_has_none() -> None:
+    desk = live()
+    desk.wait(20)
+    desk.submit(1)
+    desk.wait(1)
+    result(desk, 1)
+    desk.wait(9)
+    desk.submit(2)
+    assert mids(desk.wait(14.9)) == []
+    assert mids(desk.wait(0.2)) == [2]
+
+
 def test_answers_in_time_are_not_asked_for_again() -> None:
     desk = live()
     desk.submit(1)

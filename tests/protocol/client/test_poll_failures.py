@@ -7,6 +7,7 @@ import pytest
 from protocol._timers import ClientTimer as T
 from protocol._types import Generation, Handle
 from protocol.client import (
+    CloseTransport,
     GetToken,
     OpenTransport,
     Poll,
@@ -108,6 +109,19 @@ def test_long_polls_that_are_cut_become_short_ones() -> None:
     assert desk.c.machine.cuts == 2
 
 
+@pytest.mark.parametrize(("status", "cuts"), [(0, 1), (408, 1), (502, 1), (503, 1), (504, 1), (500, 0), (429, 0)])
+def test_cut_looks_like_a_gateway_that_lost_its_patience(status: int, cuts: int) -> None:
+    desk, poll = polling()
+    desk.refuses(poll, status)
+    assert desk.c.machine.cuts == cuts
+
+
+def test_an_answer_that_is_none_of_ours_is_no_cut() -> None:
+    desk, poll = polling()
+    desk.step(PollAnswered(poll.gen, "<html>"))
+    assert desk.c.machine.cuts == 0
+
+
 def test_a_long_poll_that_came_through_counts_against_the_cuts() -> None:
     desk, poll = polling()
     again = cut(desk, poll)
@@ -166,9 +180,10 @@ def test_refusals_of_ours_stop_everything(status: int, code: str, there: str) ->
         if desk.state != there:
             go()
             assert desk.state == state
-    desk.refuses(poll, status, code)
+    outputs = desk.refuses(poll, status, code)
     assert desk.state == "Stopped"
     assert desk.c.deadline is None
+    assert [close.reason for close in some(outputs, CloseTransport)] == ["refused"] * (there != "Backoff")
 
 
 @pytest.mark.parametrize("status", [401, 403])

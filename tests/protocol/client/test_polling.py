@@ -134,6 +134,7 @@ def test_events_are_applied_with_the_same_cursor() -> None:
     assert (len(fact.events), fact.cursor) == (2, cursor(43))
     assert some(outputs, Synced)
     assert query(one(outputs, Poll))["since"] == "e1:43"
+    assert desk.c.statistics()["polls"] == 2
 
 
 def test_events_that_the_socket_brought_meanwhile_are_dropped() -> None:
@@ -243,6 +244,7 @@ def test_a_snapshot_below_the_cursor_is_dropped() -> None:
     assert reasons(outputs) == ["a snapshot at rev 40, below the cursor"]
     assert desk.c.machine.cursor == cursor(41)
     assert not some(outputs, Poll), "a server that lags behind is not asked in a tight loop"
+    assert desk.due_in(T.POLL_DUE)
 
 
 def test_a_snapshot_that_leads_to_a_snapshot_is_not_asked_for_in_a_tight_loop() -> None:

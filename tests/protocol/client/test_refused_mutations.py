@@ -17,6 +17,7 @@ from protocol.client import (
 
 from .answers import error, result, waiting
 from .desk import (
+    SERVER_TIME,
     Desk,
     cursor,
     entries,
@@ -66,6 +67,11 @@ def test_an_epoch_error_without_a_number_holds_everything() -> None:
 def test_out_of_order_rewinds_to_what_is_wanted() -> None:
     desk = live(outbox=entries(1, 2, 3))
     assert mids(error(desk, "out_of_order", ref=3, want=2, retryable=True)) == [2, 3]
+
+
+def test_out_of_order_may_want_the_newest() -> None:
+    desk = live(outbox=entries(1, 2, 3))
+    assert mids(error(desk, "out_of_order", ref=3, want=3, retryable=True)) == [3]
 
 
 @pytest.mark.parametrize("want", [None, 99])
@@ -144,6 +150,19 @@ def test_a_second_new_name_within_a_minute_is_a_failed_attempt() -> None:
     desk.welcome()
     error(desk, "mid_reused", ref=1)
     assert desk.state == "Backoff"
+
+
+def test_a_second_new_name_later_is_a_first_one() -> None:
+    desk = live(outbox=entries(5))
+    error(desk, "mid_reused", ref=5)
+    desk.open()
+    desk.welcome()
+    desk.synced(41)
+    for _ in range(2):
+        desk.wait(31)
+        desk.says("heartbeat", n=1, t=SERVER_TIME, rev=41)
+    error(desk, "mid_reused", ref=1)
+    assert desk.state == "Connecting"
 
 
 @pytest.mark.parametrize("ref", [{}, {"ref": 77}])

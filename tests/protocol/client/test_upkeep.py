@@ -13,13 +13,29 @@ from protocol.client import (
     GetToken,
     Heard,
     LinkChanged,
+    Poll,
     Stored,
     SyncNow,
     TokenFailed,
     Transmit,
 )
 
-from .desk import LIFE_MS, SERVER_TIME, Desk, Make, cursor, live, one, opening, polling, reasons, sent, some, syncing
+from .desk import (
+    LIFE_MS,
+    SERVER_TIME,
+    Desk,
+    Make,
+    cursor,
+    deleted,
+    live,
+    one,
+    opening,
+    polling,
+    reasons,
+    sent,
+    some,
+    syncing,
+)
 
 
 # --- signs of life ----------------------------------------------------------------------------------------------------
@@ -180,12 +196,29 @@ def test_a_session_without_cursor_acknowledges_its_snapshot() -> None:
 
 def test_what_came_by_another_transport_is_acknowledged_when_the_socket_has_caught_up() -> None:
     """The server believes no ack above what it has sent on this connection."""
-    desk = syncing(disk=False)
+    desk, poll = polling()
+    desk.again()
+    desk.open()
+    desk.welcome()
+    outputs = desk.answers(poll, rev=43, last_mid=0, events=[deleted(42), deleted(43)])
+    assert not sent(outputs, "ack")
+    assert sent(desk.event(42), "ack") == []
+    assert desk.c.machine.stored == cursor(43)
+    assert sent(desk.synced(43), "ack") == [{"type": "ack", "epoch": "e1", "rev": 43}]
+
+
+def test_a_new_epoch_that_a_poll_brought_is_acknowledged_when_the_socket_has_it_too() -> None:
+    desk, poll = polling()
+    desk.again()
+    desk.open()
+    desk.welcome()
     desk.event(42)
-    desk.c.step(Stored(desk.c.machine.seq), desk.now)
-    session = desk.c.state.session
-    assert session.heard == 42
-    assert session.acked == cursor(42)
+    desk.says("sync_required", reason="epoch", epoch="e2", rev=5)
+    outputs = desk.answers(poll, epoch="e2", rev=5, last_mid=0, events=[])
+    outputs = desk.answers(one(outputs, Poll), epoch="e2", rev=5, last_mid=0, items=[])
+    assert desk.c.machine.stored == cursor(5, "e2")
+    assert not sent(outputs + desk.wait(5), "ack")
+    assert sent(desk.snapshot(5, "e2"), "ack") == [{"type": "ack", "epoch": "e2", "rev": 5}]
 
 
 def test_a_new_epoch_is_acknowledged_from_the_beginning() -> None:

@@ -219,6 +219,17 @@ def test_a_user_who_takes_over_is_sent_with_the_counter_of_the_winner_plus_one()
     assert facts(desk.step(TakeOver())) == [Dialled(21)]
 
 
+def test_taking_over_forgets_what_went_wrong_before() -> None:
+    desk = backoff()
+    desk.again()
+    desk.open()
+    desk.says("goodbye", code=4005, reason="", min_ms=0, max_ms=0, conn=9)
+    desk.until(T.OPENING_DUE)
+    assert desk.c.machine.history.delays == 1
+    desk.step(TakeOver())
+    assert desk.c.machine.history.delays == 0
+
+
 @pytest.mark.parametrize("winner", [None, 3])
 def test_the_counter_never_goes_back(winner: int | None) -> None:
     assert facts(replaced(winner).step(TakeOver())) == [Dialled(14)]
