@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -69,17 +69,34 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "copy.db"
 
 
-def reopened(database: Database) -> Database:
+Opens = Callable[[Path], Database]
+
+
+@pytest.fixture
+def opens() -> Iterator[Opens]:
+    """Opens databases, and closes them when the test is over."""
+    databases: list[Database] = []
+
+    def open_one(path: Path) -> Database:
+        databases.append(Database.open(path))
+        return databases[-1]
+
+    yield open_one
+    for database in databases:
+        database.close()
+
+
+def reopened(opens: Opens, database: Database) -> Database:
     database.close()
-    return Database.open(database.path)
+    return opens(database.path)
 
 
-def test_a_new_device_gets_a_name_of_its_own_and_keeps_it(tmp_path: Path) -> None:
-    one, other = Database.open(tmp_path / "one.db"), Database.open(tmp_path / "other.db")
+def test_a_new_device_gets_a_name_of_its_own_and_keeps_it(opens: Opens, tmp_path: Path) -> None:
+    one, other = opens(tmp_path / "one.db"), opens(tmp_path / "other.db")
     name = one.load()[0].device
     assert len(name) == 36
     assert other.load()[0].device != name
-    assert reopened(one).load()[0].device == name
+    assert reopened(opens, one).load()[0].device == name
 
 
 WRITES: list[Write] = [
@@ -95,10 +112,10 @@ WRITES: list[Write] = [
 ]
 
 
-def test_every_write_of_a_replica_is_found_again(path: Path) -> None:
-    database = Database.open(path)
+def test_every_write_of_a_replica_is_found_again(opens: Opens, path: Path) -> None:
+    database = opens(path)
     database.apply(WRITES)
-    replica, _ = reopened(database).load()
+    replica, _ = reopened(opens, database).load()
     assert replica.server == {"a": WRITES[0].record, "t": WRITES[1].record}  # type: ignore[union-attr]  # both PutRecord
     assert replica.aside == {"gone": alarm("gone")}
     assert [entry.mid for entry in replica.entries] == [1, 2]
@@ -107,8 +124,8 @@ def test_every_write_of_a_replica_is_found_again(path: Path) -> None:
     assert (replica.device, replica.last_mid, replica.conn) == ("desk", 2, 9)
 
 
-def test_what_is_dropped_is_gone(path: Path) -> None:
-    database = Database.open(path)
+def test_what_is_dropped_is_gone(opens: Opens, path: Path) -> None:
+    database = opens(path)
     database.apply(WRITES)
     drops: list[Write] = [
         DropRecord(ItemId("a")),
@@ -117,22 +134,22 @@ def test_what_is_dropped_is_gone(path: Path) -> None:
         PutPlace(Epoch("e"), None),
     ]
     database.apply(drops)
-    replica, _ = reopened(database).load()
+    replica, _ = reopened(opens, database).load()
     assert (list(replica.server), replica.aside, len(replica.entries), replica.cursor) == (["t"], {}, 1, None)
     assert replica.epoch == "e"
 
 
-def test_the_devices_own_state_is_found_again(path: Path) -> None:
+def test_the_devices_own_state_is_found_again(opens: Opens, path: Path) -> None:
     key, other = RingKey(ItemId("a"), 7_000, 0, Wall(7_000)), RingKey(ItemId("t"), "run", 2, Wall(9))
     rejection = Rejection(1, ItemId("a"), "Wake", "patch", 5, "gone", "It is gone.", None, {"time": "08:00"}, {})
-    database = Database.open(path)
+    database = opens(path)
     database.apply([PutMark(Mark(key, Wall(8_000))), PutMark(Mark(other, Wall(10), over=True)), PutSkew(-90_000)])
     database.apply([PutMuted(ItemId("a"), muted=True), PutMuted(ItemId("b"), muted=True), PutUser(UserId("ada"))])
     database.apply([PutMark(Mark(key, Wall(8_000), over=True)), DropMark(other), PutMuted(ItemId("b"), muted=False)])
     database.apply(
         [PutRejection(rejection), PutRejection(msgspec.structs.replace(rejection, number=2)), DropRejection(2)]
     )
-    _, local = reopened(database).load()
+    _, local = reopened(opens, database).load()
     assert local.marks == {key: Mark(key, Wall(8_000), over=True)}
     assert (list(local.muted), local.skew_ms, local.user) == (["a"], -90_000, "ada")
     assert local.rejections == (rejection,)
@@ -154,14 +171,14 @@ def test_a_copy_replayed_from_its_writes_equals_the_one_in_memory(
     database.close()
 
 
-def test_a_transaction_that_fails_leaves_nothing_of_itself(path: Path) -> None:
-    database = Database.open(path)
+def test_a_transaction_that_fails_leaves_nothing_of_itself(opens: Opens, path: Path) -> None:
+    database = opens(path)
     too_great = PutConn(1 << 80)
     with pytest.raises(OverflowError):
         database.apply([PutMid(Mid(7)), too_great])
     assert database.load()[0].last_mid == 0
     database.apply([PutMid(Mid(8))])
-    assert reopened(database).load()[0].last_mid == 8
+    assert reopened(opens, database).load()[0].last_mid == 8
 
 
 KILLED = """
@@ -176,7 +193,7 @@ for n in range(1, 10_000):
 """
 
 
-def test_killed_at_any_moment_it_has_all_that_was_said_to_be_stored_and_nothing_half(path: Path) -> None:
+def test_killed_at_any_moment_it_has_all_that_was_said_to_be_stored_and_nothing_half(opens: Opens, path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
     assert child.stdout is not None
     for _ in range(20):
@@ -185,19 +202,19 @@ def test_killed_at_any_moment_it_has_all_that_was_said_to_be_stored_and_nothing_
     said = 20 + child.stdout.read().count(b"\n")
     child.wait()
     child.stdout.close()
-    replica, _ = Database.open(path).load()
+    replica, _ = opens(path).load()
     assert replica.last_mid == replica.conn
     assert replica.last_mid in {said, said + 1}
 
 
-def test_a_second_process_is_told_that_the_copy_is_in_use(path: Path) -> None:
-    database = Database.open(path)
+def test_a_second_process_is_told_that_the_copy_is_in_use(opens: Opens, path: Path) -> None:
+    database = opens(path)
     with pytest.raises(DatabaseError, match="in use by another process") as refused:
-        Database.open(path)
+        opens(path)
     assert refused.value.code == "in_use"
     database.apply([PutMid(Mid(1))])
     database.close()
-    assert Database.open(path).load()[0].last_mid == 1
+    assert opens(path).load()[0].last_mid == 1
 
 
 @pytest.mark.parametrize(
@@ -212,12 +229,14 @@ def test_a_second_process_is_told_that_the_copy_is_in_use(path: Path) -> None:
     ],
     ids=["overwritten", "page", "record", "entry", "table", "place"],
 )
-def test_a_damaged_copy_is_moved_aside_and_begun_anew(path: Path, damage: Callable[[Path], object]) -> None:
-    database = Database.open(path)
+def test_a_damaged_copy_is_moved_aside_and_begun_anew(
+    opens: Opens, path: Path, damage: Callable[[Path], object]
+) -> None:
+    database = opens(path)
     database.apply(WRITES)
     database.close()
     damage(path)
-    rebuilt = Database.open(path)
+    rebuilt = opens(path)
     assert rebuilt.set_aside is not None
     assert rebuilt.set_aside.name == "copy.damaged-1.db"
     assert rebuilt.set_aside.exists()
@@ -226,34 +245,34 @@ def test_a_damaged_copy_is_moved_aside_and_begun_anew(path: Path, damage: Callab
     assert replica.device != "desk"
 
 
-def test_a_second_damaged_copy_does_not_replace_the_first(path: Path) -> None:
+def test_a_second_damaged_copy_does_not_replace_the_first(opens: Opens, path: Path) -> None:
     for number in (1, 2):
         path.write_bytes(b"no database at all" * 100)
-        database = Database.open(path)
+        database = opens(path)
         database.close()
         assert database.set_aside == path.with_name(f"copy.damaged-{number}.db")
 
 
-def test_a_copy_of_a_newer_program_is_left_alone(path: Path) -> None:
-    Database.open(path).close()
+def test_a_copy_of_a_newer_program_is_left_alone(opens: Opens, path: Path) -> None:
+    opens(path).close()
     _corrupt_row(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     before = path.read_bytes()
     with pytest.raises(DatabaseError, match="newer version") as refused:
-        Database.open(path)
+        opens(path)
     assert refused.value.code == "newer"
     assert path.read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_words(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said_in_words(opens: Opens, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatabaseError, match="cannot be used") as refused:
-        Database.open(tmp_path / "file" / "copy.db")
+        opens(tmp_path / "file" / "copy.db")
     assert refused.value.code == "unusable"
 
 
-def test_nobody_else_on_the_machine_may_read_it(tmp_path: Path) -> None:
+def test_nobody_else_on_the_machine_may_read_it(opens: Opens, tmp_path: Path) -> None:
     path = tmp_path / "new" / "copy.db"
-    Database.open(path)
+    opens(path)
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
 

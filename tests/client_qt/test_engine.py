@@ -33,7 +33,7 @@ async def test_after_sleep_the_connection_is_taken_as_lost_and_tried_at_once(
 
         device.engine.session.feed = tap  # type: ignore[method-assign]  # to hear what the engine says to it
         clocks.sleep(3_600)
-        await trio.sleep(5)
+        await trio.sleep(6)
         assert heard.count(client.Woke()) == 1
 
 

@@ -32,7 +32,7 @@ async def test_a_change_on_one_device_appears_on_the_other(tmp_path: Path) -> No
         await a.reaches(lambda: a.engine.snapshot.status.data == "up_to_date")
         assert b.engine.snapshot.records[item].label == "Tea"
         assert home.store.records[item].label == "Tea"
-        assert [event.result.status for event in a.of(Answered)] == ["applied"]
+        await a.reaches(lambda: [event.result.status for event in a.of(Answered)] == ["applied"])
 
 
 async def test_the_token_travels_in_a_header_and_the_subprotocol_is_offered(tmp_path: Path) -> None:
