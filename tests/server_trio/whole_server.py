@@ -187,6 +187,16 @@ class WholeServer:
         return socket, await socket.hear_until("synced")
 
 
+def types(messages: list[Any]) -> list[str]:
+    return [message["type"] for message in messages]
+
+
+def stamped(reply: Reply) -> bool:
+    """Whether an answer carries what every authenticated one must."""
+    body = reply.json
+    return isinstance(body["epoch"], str) and body["t1"] <= body["t2"]
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for something that happens by itself in another task or thread."""
     with trio.fail_after(PATIENCE):
