@@ -73,10 +73,11 @@ class Connection(Generic[M, Out]):
     """A machine with its clock, its table and, where asked for, its history.
 
     Attributes:
+        machine: the whole of it as one immutable value; only `step` and `undo` put another in its place.
         trace: the steps so far, for `protocol.trace`; None where recording is off.
     """
 
-    __slots__ = ("_machine", "_now", "_past", "trace")
+    __slots__ = ("_now", "_past", "machine", "trace")
     table: ClassVar[Table] = {}
     _by_state: ClassVar[Mapping[type[Value], Mapping[object, Rule]]] = {}
 
@@ -87,7 +88,7 @@ class Connection(Generic[M, Out]):
         cls._by_state = by_state
 
     def __init__(self, machine: M, *, record: bool) -> None:
-        self._machine = machine
+        self.machine = machine
         self._now = Monotonic(float("-inf"))
         self._past: list[tuple[M, Monotonic]] | None = [] if record else None
         self.trace: list[Record] | None = [] if record else None
@@ -107,11 +108,11 @@ class Connection(Generic[M, Out]):
         if stimulus is Tick:
             machine, outputs = self._tick(moment)
         else:
-            machine, outputs = self._take(self._machine, stimulus, input, moment)
-        if self._past is not None and self.trace is not None:
-            self._past.append((self._machine, self._now))
+            machine, outputs = self._take(self.machine, stimulus, input, moment)
+        if self.trace is not None and self._past is not None:
+            self._past.append((self.machine, self._now))
             self.trace.append(Record(moment, input, list(outputs)))
-        self._machine = machine
+        self.machine = machine
         self._now = moment
         return outputs
 
@@ -127,7 +128,7 @@ class Connection(Generic[M, Out]):
 
     def _tick(self, now: Monotonic) -> tuple[M, list[Out]]:
         """Fire what is due, one timer at a time: each may change what the next one means."""
-        machine, outputs = self._machine, list[Out]()
+        machine, outputs = self.machine, list[Out]()
         while (timer := machine.timers.due(now)) is not None:
             machine, more = self._take(machine, timer, Tick(), now)
             outputs += more
@@ -136,24 +137,19 @@ class Connection(Generic[M, Out]):
         return machine, outputs
 
     @property
-    def machine(self) -> M:
-        """The whole machine as one immutable value."""
-        return self._machine
-
-    @property
     def state(self) -> Any:
         """Where it stands."""
-        return self._machine.state
+        return self.machine.state
 
     @property
     def deadline(self) -> Deadline[Any] | None:
         """The next wake-up: call `step(Tick(), now)` at `deadline.at`."""
-        return self._machine.timers.next
+        return self.machine.timers.next
 
     @property
     def accepts(self) -> list[str]:
         """Names of the inputs that are legal now; `Tick` always is."""
-        legal = self._by_state.get(type(self._machine.state), {})
+        legal = self._by_state.get(type(self.machine.state), {})
         return sorted({"Tick", *(key.__name__ for key in legal if isinstance(key, type))})
 
     def setup(self) -> Mapping[str, Any]:
@@ -163,7 +159,7 @@ class Connection(Generic[M, Out]):
     def copy(self) -> Self:
         """A fork: step it to see "what if"; this one does not move."""
         fork = object.__new__(type(self))
-        fork._machine, fork._now = self._machine, self._now
+        fork.machine, fork._now = self.machine, self._now
         fork._past = None if self._past is None else list(self._past)
         fork.trace = None if self.trace is None else list(self.trace)
         return fork
@@ -176,7 +172,7 @@ class Connection(Generic[M, Out]):
         """
         if not self._past or self.trace is None:
             raise LocalProtocolError("nothing to undo: no step was recorded")
-        self._machine, self._now = self._past.pop()
+        self.machine, self._now = self._past.pop()
         self.trace.pop()
 
     def __repr__(self) -> str:

@@ -96,8 +96,11 @@ class Outbound(trio.abc.AsyncResource):
 
         Calls the owner's `blocked` before it returns if this send is the first that had to wait.
         """
-        if not self.ending and self.socket.fileno() != -1:
-            self._put(wire if self._cipher is None else self._cipher.encrypt(wire))
+        if self.ending:
+            return
+        if self._cipher is not None:
+            wire = self._cipher.encrypt(wire)
+        self._put(wire)
 
     def close(self, code: int, reason: str = "") -> None:
         """Close in an orderly way: the close frame after all that waits, then the end of our side.

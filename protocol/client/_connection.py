@@ -98,11 +98,11 @@ class ClientConnection(Connection[ClientMachine, ClientOutput]):
     @property
     def gen(self) -> Generation:
         """The generation of the attempt in hand, 0 where there is none; what comes from it carries this number."""
-        return link_gen(self._machine.state) or Generation(0)
+        return link_gen(self.machine.state) or Generation(0)
 
     def setup(self) -> Mapping[str, Any]:
         """What `from_setup` needs to build the same connection again, for the header of a trace."""
-        first = self._past[0][0] if self._past else self._machine
+        first = self._past[0][0] if self._past else self.machine
         return {
             "device": first.device,
             "name": first.name,
@@ -129,22 +129,22 @@ class ClientConnection(Connection[ClientMachine, ClientOutput]):
 
     def server_time(self, now: float) -> Wall | None:
         """The server's clock at monotonic `now` (seconds), ms; None before the first sample."""
-        return self._machine.clock.server_time(now)
+        return self.machine.clock.server_time(now)
 
     def statistics(self) -> dict[str, int]:
         """Counters of this connection's life, and what waits now."""
-        m = self._machine
+        m = self.machine
         return {**asdict(m.counts), "conn": m.conn, "outbox": len(m.outbox), "storing": len(m.storing)}
 
     def _facts(self) -> str:
-        m = self._machine
+        m = self.machine
         facts = [self._where(), str(self.deadline or "no timer")]
         if not isinstance(m.polled, PollOff):
             facts.append("polling")
         return ", ".join([*facts, f"outbox {len(m.outbox)}"])
 
     def _where(self) -> str:
-        m = self._machine
+        m = self.machine
         inside = ""
         match m.state:
             case Syncing() | Live():

@@ -32,7 +32,7 @@ class ServerConnection(Connection[ServerMachine, ServerOutput]):
 
     def setup(self) -> dict[str, Terms]:
         """What `from_setup` needs to build the same connection again."""
-        return {"terms": self._machine.terms}
+        return {"terms": self.machine.terms}
 
     @classmethod
     def from_setup(cls, setup: Mapping[str, Any]) -> "ServerConnection":
@@ -45,4 +45,4 @@ class ServerConnection(Connection[ServerMachine, ServerOutput]):
 
     def statistics(self) -> dict[str, int]:
         """Counters of this session: heartbeat rounds, messages of unknown types."""
-        return {"beats": self._machine.beats, "unknown": self._machine.unknown}
+        return {"beats": self.machine.beats, "unknown": self.machine.unknown}

@@ -30,7 +30,7 @@ def publish(m: ServerMachine, i: Publish, _: Monotonic) -> Step:
         return go(m, replace(s, rev=i.rev)), []
     if s.blocked:
         return go(m, _hold(m, s, i)), []
-    return go(m, ClassicLive(s.login, s.epoch, i.rev, s.topics)), [Transmit(i.classic)]
+    return replace(m, state=ClassicLive(s.login, s.epoch, i.rev, s.topics)), [Transmit(i.classic)]
 
 
 def _hold(m: ServerMachine, s: ClassicLive, i: Publish) -> ClassicLive:

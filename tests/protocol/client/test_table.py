@@ -156,7 +156,7 @@ def test_a_tick_that_comes_early_does_nothing(state: type[Any]) -> None:
 def due(desk: Desk, timer: T) -> ClientConnection:
     """The same client with only this timer set, and due."""
     c = desk.c.copy()
-    c._machine = replace(c.machine, timers=Timers(((Monotonic(desk.now), timer),)))
+    c.machine = replace(c.machine, timers=Timers(((Monotonic(desk.now), timer),)))
     assert isinstance(c, ClientConnection)
     return c
 

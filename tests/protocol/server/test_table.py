@@ -109,7 +109,7 @@ def due(name: str, timer: ServerTimer) -> ServerConnection:
         c = live(caps=["presence"]) if name == "Live" else behind(caps=["presence"])
         c.step(PresenceIs(()), 0.0)
         c.step(PresenceIs(()), 0.0)
-    c._machine = type(c.machine)(
+    c.machine = type(c.machine)(
         **{
             **{f: getattr(c.machine, f) for f in c.machine.__struct_fields__},
             "timers": Timers[ServerTimer]().set(timer, 1.0),
