@@ -179,6 +179,10 @@ def test_an_invalid_token_twice_in_a_minute_stops() -> None:
     assert second.sign_in
 
 
+def test_an_invalid_token_a_minute_later_is_a_first_one() -> None:
+    assert decisions(4302, 0, 60.5) == [RefreshThenRetry(patient=False)] * 2
+
+
 def test_tokens_that_are_born_expired_are_not_asked_for_in_a_tight_loop() -> None:
     assert decisions(4301, 0, 1, 2) == [RefreshThenRetry(), RefreshThenRetry(), BackOff(failed=True)]
 

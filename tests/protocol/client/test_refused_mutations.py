@@ -215,7 +215,8 @@ def test_an_unknown_code_that_no_repetition_mends_is_a_rejection() -> None:
     """Or the outbox would stick."""
     desk = live(outbox=entries(1, 2))
     outputs = error(desk, "forbidden_fruit", ref=1)
-    assert one(outputs, Answered).result.status == "rejected"
+    answer = one(outputs, Answered).result
+    assert (answer.status, answer.code, answer.rev) == ("rejected", "forbidden_fruit", 41)
     assert waiting(desk) == [2]
 
 
