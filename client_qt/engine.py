@@ -12,7 +12,7 @@ from typing import assert_never
 
 import trio
 
-from protocol import App, Timing, Zones, client
+from protocol import App, Replica, Timing, Zones, client
 from protocol.zones import system_zones
 
 from .commands import Command, CommandError
@@ -31,7 +31,7 @@ from .events import (
     StatusChanged,
 )
 from .local_copy import LocalCopy
-from .local_state import PutSkew, PutUser
+from .local_state import LocalState, PutSkew, PutUser
 from .orders import Orders
 from .ringer import Ringer, Surroundings, Told
 from .ringing import Ended, Sounding
@@ -78,10 +78,7 @@ class Engine:
         self._kept_skew_ms = local.skew_ms
         self._was_far = False
         self.copy = LocalCopy(replica, local, tell)
-        connection = client.ClientConnection(
-            replica.device, name=name, cursor=replica.cursor, outbox=replica.entries, conn=replica.conn,
-            seed=randbits(64), user=local.user, app=App("tocsin", VERSION), record=False,
-        )  # fmt: skip
+        connection = _connection(replica, local, name)
         self.session = Session(connection, network, self._store, self._hear)
         self._writer = Writer(database, self._problem, threaded=threaded)
         around = Surroundings(
@@ -272,6 +269,20 @@ class Engine:
 
     def _problem(self, code: str, message: str) -> None:
         self._tell(Problem(code, message))
+
+
+def _connection(replica: Replica, local: LocalState, name: str) -> client.ClientConnection:
+    return client.ClientConnection(
+        replica.device,
+        name=name,
+        cursor=replica.cursor,
+        outbox=replica.entries,
+        conn=replica.conn,
+        seed=randbits(64),
+        user=local.user,
+        app=App("tocsin", VERSION),
+        record=False,
+    )
 
 
 def _read(status: Status) -> tuple[object, ...]:

@@ -16,6 +16,10 @@ DataState = Literal["local", "up_to_date", "waiting", "catching_up", "attention"
 link was lost. `attention`: the user has to do something: sign in, or look at a rejected change."""
 
 
+STALE_MS = 60_000
+"""Without an answer for this long, a device that polls is not called up to date: every poll ends sooner than that."""
+
+
 class Status(Struct, frozen=True):
     """What the status line shows; derived from state alone.
 
@@ -149,4 +153,10 @@ class SyncManager:
             return "attention"
         if counts.waiting:
             return "waiting"
-        return "up_to_date" if self._in_step else "catching_up"
+        return "up_to_date" if self._is_in_step() else "catching_up"
+
+    def _is_in_step(self) -> bool:
+        """A socket says when it is lost; of polling only the answers tell that it still works."""
+        last = self._last_sync_ms
+        stale = self._link.state == "polling" and (last is None or self._wall_ms() > last + STALE_MS)
+        return self._in_step and not stale

@@ -1,5 +1,7 @@
 """What went wrong on the network, in words for people and codes for the protocol. No token ever stands in them."""
 
+import os
+import socket
 import ssl
 
 import msgspec
@@ -26,13 +28,24 @@ def explain(error: BaseException, authority: str) -> str:
         case ssl.SSLCertVerificationError():
             return f"{authority} has a certificate that is not trusted: {error.verify_message}."
         case ssl.SSLError():
-            return f"TLS with {authority} failed: {error.reason or error}."
-        case OSError() if error.strerror:
-            return f"{authority} cannot be reached: {error.strerror}."
-        case OSError() if isinstance(error.__cause__, BaseExceptionGroup):
-            return f"{authority} cannot be reached: {error.__cause__.exceptions[0]}."
+            return f"TLS with {authority} failed: {getattr(error, 'reason', None) or error.strerror}."
         case _:
-            return f"{authority} cannot be reached: {str(error) or type(error).__name__}."
+            return f"{authority} cannot be reached: {_system_words(error) or str(error) or type(error).__name__}."
+
+
+def _system_words(error: BaseException | None) -> str | None:
+    """What the system calls it: of an error, or of the first that it was made from (one for each address tried)."""
+    match error:
+        case socket.gaierror():
+            return error.strerror
+        case OSError() if error.errno:
+            return os.strerror(error.errno)
+        case OSError():
+            return _system_words(error.__cause__)
+        case BaseExceptionGroup():
+            return next(filter(None, map(_system_words, error.exceptions)), None)
+        case _:
+            return None
 
 
 def refusal(body: bytes | bytearray, retry_after: str | None) -> tuple[str | None, int | None]:

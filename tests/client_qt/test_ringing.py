@@ -155,6 +155,12 @@ def test_an_edit_from_the_future_is_looked_at_again_when_its_time_comes() -> Non
     assert wait == 5
 
 
+def test_an_edit_inside_a_window_is_seen_at_the_next_look() -> None:
+    agenda = Agenda(system_zones)
+    book = look(Book(), alarm(), SEVEN, agenda=agenda).book
+    assert len(look(book, alarm(acked=SEVEN), SEVEN, agenda=agenda).ended) == 1
+
+
 def _at(now: Wall, _: Record) -> Wall:
     return now
 

@@ -221,3 +221,17 @@ async def test_a_close_code_of_the_server_reaches_the_decision(tmp_path: Path) -
         await device.reaches(lambda: device.engine.snapshot.status.link == "stopped")
         assert device.engine.snapshot.status.sign_in
         assert not device.of(Problem)
+
+
+async def test_the_same_token_again_is_not_taken_for_a_fresh_one(tmp_path: Path) -> None:
+    """Else a token that the server refuses would be tried for ever, without a pause."""
+    async with fake_server() as home:
+        home.tokens = {"another"}
+        async with desk(tmp_path, url=home.url) as device:
+            await device.reaches(lambda: device.engine.snapshot.status.sign_in)
+            session = device.engine.session
+            handle, is_new = session._handle("token-0")
+            assert (session._handle("token-0"), is_new) == ((handle, False), False)
+            other, is_new = session._handle("token-1")
+            assert is_new
+            assert other != handle

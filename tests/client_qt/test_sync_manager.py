@@ -50,6 +50,17 @@ def test_polling_can_be_up_to_date() -> None:
     assert sync.status(NOTHING).data == "up_to_date"
 
 
+def test_polling_without_an_answer_for_a_minute_is_not_up_to_date() -> None:
+    now = [5_000]
+    sync = SyncManager(client.ClientConnection("desk"), lambda _: None, lambda: 0.0, lambda: now[0])
+    sync.link_changed(client.LinkChanged("polling"))
+    sync.synced()
+    now[0] += 60_001
+    assert sync.status(NOTHING).data == "catching_up"
+    sync.link_changed(client.LinkChanged("live"))
+    assert sync.status(NOTHING).data == "up_to_date"
+
+
 def test_whoever_must_sign_in_needs_attention_and_the_next_attempt_is_told_as_a_time_to_wait() -> None:
     sync, _ = manager()
     sync.link_changed(client.LinkChanged("offline", "expired", Monotonic(102.5), sign_in=True))

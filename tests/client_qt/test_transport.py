@@ -1,7 +1,9 @@
 """One socket from dialling to its end: exactly one ending is told, and in words that help."""
 
 import base64
+import errno
 import hashlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +16,7 @@ import trio
 from client_qt.polling import NoAnswerError, Requests
 from client_qt.server_address import AddressError, ServerAddress, read_address
 from client_qt.transport import Say, Socket
+from client_qt.words import explain
 from protocol import Generation, client
 
 from .fake_server import fake_server
@@ -269,6 +272,26 @@ async def test_a_poll_is_answered_by_what_came_back(answer: bytes, fact: client.
         poll = client.Poll(Generation(4), "h", "GET", "/x", None, 5_000)  # type: ignore[arg-type]  # any word will do
         assert await requests.poll(poll, "token-0") == fact
         await requests.aclose()
+
+
+WORDS = [
+    (trio.TooSlowError(), "x did not answer in time."),
+    (ConnectionRefusedError(errno.ECONNREFUSED, "anything"), "x cannot be reached: Connection refused."),
+    (socket.gaierror(-2, "Name or service not known"), "x cannot be reached: Name or service not known."),
+    (OSError("all attempts failed"), "x cannot be reached: all attempts failed."),
+    (trio.BrokenResourceError(), "x cannot be reached: BrokenResourceError."),
+    (ssl.SSLError(1, "wrong version"), "TLS with x failed: wrong version."),
+]
+
+
+@pytest.mark.parametrize(("error", "words"), WORDS)
+def test_errors_are_said_in_words(error: BaseException, words: str) -> None:
+    assert explain(error, "x") == words
+
+
+async def test_an_error_made_of_several_says_the_first_that_the_system_has_words_for() -> None:
+    (fact,) = await told(read_address("http://127.0.0.1:9"))
+    assert fact == client.Unreachable(Generation(1), "127.0.0.1:9 cannot be reached: Connection refused.")
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------
