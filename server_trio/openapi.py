@@ -64,8 +64,8 @@ SINCE: Final = _parameter(
 WAIT: Final = _parameter("wait", "query", NUMBER, "Seconds to wait for a change, at most 25.", required=False)
 
 _WRITTEN: Final[Json] = {
-    "description": "The record as it is now, its members at the top and again as `data`.",
-    **_json({"allOf": [_ref("Stamped"), RECORD, _object({"data": RECORD})]}),
+    "description": "The record as it is now.",
+    **_json({"allOf": [_ref("Stamped"), RECORD]}),
 }
 _COUNTS: Final[Json] = {"type": "object", "additionalProperties": NUMBER}
 

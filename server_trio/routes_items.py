@@ -28,9 +28,7 @@ async def post_item(services: Services, asked: Asked, who: Verified) -> Answer:
     outcome = await _decided(services, who.user, services.commits.post(body, item))
     assert outcome.record is not None
     made = outcome.change is not None and outcome.change.op == "create"
-    # Classic clients read the record's members at the top, the protocol's rule is `data` (docs/protocol.md#http).
-    record = classic_record(outcome.record)
-    return tell(services, asked, outcome.account.epoch, {**record, "data": record}, 201 if made else 200)
+    return tell(services, asked, outcome.account.epoch, classic_record(outcome.record), 201 if made else 200)
 
 
 async def get_item(services: Services, asked: Asked, who: Verified) -> Answer:

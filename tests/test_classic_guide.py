@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from . import programs
-from .classic_people import Person, Server
+from .classic_people import Person, Server, record_of
 from .curl import PATIENCE, curl
 from .programs import ITEMS, WS
 from .wire_clients import BareWire, LibraryWire, Listener, Refused
@@ -92,7 +92,7 @@ def test_a_change_by_request_reaches_a_socket_with_the_whole_record(ada: Person,
         "alarm_deleted",
     ]
     assert [event["rev"] for event in (created, updated, deleted)] == [1, 2, 3]
-    assert (created["data"], updated["data"]) == (made.json["data"], changed.json["data"])
+    assert (created["data"], updated["data"]) == (record_of(made), record_of(changed))
     assert created["data"].keys() == updated["data"].keys() == ALARM
     assert (updated["data"]["label"], updated["data"]["time"]) == ("Work", "07:15")
     assert (deleted["id"], deleted["data"]) == (item, {"id": item, "kind": "alarm"})
@@ -198,7 +198,7 @@ def test_the_request_of_the_readme_works_as_it_is_printed(server: Server, ada: P
     (create,) = commands("README.md")
     made = curl(*printed(create, {"http://127.0.0.1:8765": server.url, "$token": ada.token}))
     (event,) = listener.heard()
-    assert (event["type"], event["data"]) == ("alarm_created", made.json["data"])
+    assert (event["type"], event["data"]) == ("alarm_created", record_of(made))
 
 
 def commands(page: str) -> list[str]:

@@ -36,11 +36,19 @@ async def test_a_post_makes_an_item_with_201_and_changes_it_with_200(server: Who
     token = server.token()
     made = await server.http("POST", ITEMS, alarm(label="Work"), token=token)
     assert (made.status, made.json["label"], made.json["rev"]) == (201, "Work", 1)
-    assert made.json["id"] == made.json["data"]["id"]
     assert stamped(made)
     changed = await server.http("POST", ITEMS, {"id": made.json["id"], "label": "Office"}, token=token)
     assert (changed.status, changed.json["label"], changed.json["time"]) == (200, "Office", "07:00")
-    assert changed.json["data"]["rev"] == changed.json["rev"] == 2
+    assert changed.json["rev"] == 2
+
+
+async def test_a_post_is_answered_with_the_record_once_beside_epoch_and_clock(server: WholeServer) -> None:
+    """Classic clients read the members of the record at the top."""
+    token = server.token()
+    made = await server.post(alarm(), token)
+    (record,) = (await server.http("GET", ITEMS, token=token)).json["items"]
+    assert made.keys() == record.keys() | {"epoch", "t1", "t2"}
+    assert {name: made[name] for name in record} == record
 
 
 async def test_an_item_can_be_read_alone_and_among_all(server: WholeServer) -> None:
@@ -51,8 +59,8 @@ async def test_an_item_can_be_read_alone_and_among_all(server: WholeServer) -> N
     assert one.status == everything.status == 200
     assert stamped(one)
     assert stamped(everything)
-    assert everything.json["items"] == [made["data"]]
-    assert {name: one.json[name] for name in made["data"]} == made["data"]
+    (record,) = everything.json["items"]
+    assert {name: one.json[name] for name in record} == {name: made[name] for name in record} == record
     assert (everything.json["rev"], everything.json["last_mid"], everything.json["deleted"]) == (1, 0, [])
 
 
