@@ -317,22 +317,27 @@ async def _read_on(outbound: Outbound, reader: FrameReader, handler: SocketHandl
 
 
 def _deliver(arrivals: Iterable[Arrival], outbound: Outbound, handler: SocketHandler) -> PeerClose | None:
+    told = False
     for arrival in arrivals:
         if isinstance(arrival, PeerClose):
             return arrival
         if outbound.ending:
             continue  # dropped; only the peer's close frame is still of interest
+        if isinstance(arrival, Ping):
+            # Who pings and does not read gets no endless queue of pongs.
+            if outbound.waiting < _PONG_BOUND:
+                outbound.send(pong_frame(arrival.payload))
+            continue
+        told = True
         match arrival:
             case str() | bytes():
                 handler.received(arrival)
-            case Ping(payload):
-                # Who pings and does not read gets no endless queue of pongs.
-                if outbound.waiting < _PONG_BOUND:
-                    outbound.send(pong_frame(payload))
             case Overlong(size):
                 handler.overlong(size)
             case Malformed(code, why):
                 handler.malformed(code, why)
             case _:
                 assert_never(arrival)
+    if not told and not outbound.ending:
+        handler.heard()
     return None

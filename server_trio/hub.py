@@ -107,7 +107,7 @@ class Hub:
         # Only a full house asks who was silent longest; a message costs nothing here.
         if len(person.roster.members) >= self._terms.limits.sockets:
             for key, session in person.sessions.items():
-                person.roster = person.roster.heard(key, Monotonic(session.heard))
+                person.roster = person.roster.heard(key, Monotonic(session.heard_at))
 
     def leave(self, session: "Session") -> None:
         """A connection is no longer among its user's."""

@@ -25,6 +25,7 @@ from protocol.server import (
     Declined,
     Drained,
     Evicted,
+    Heard,
     Ignored,
     Join,
     Joined,
@@ -82,11 +83,11 @@ class Session:
     Attributes:
         key: names this connection in the log; unique in the life of the process, growing.
         due: when `tick` is to be called next, in Trio's time.
-        heard: when the peer last sent a message.
+        heard_at: when bytes of the peer last came, in Trio's time.
         person: whose connection it is, while it is among that user's.
     """
 
-    __slots__ = ("_core", "_early", "_join", "_outbound", "_services", "due", "heard", "key", "person")
+    __slots__ = ("_core", "_early", "_join", "_outbound", "_services", "due", "heard_at", "key", "person")
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -96,7 +97,7 @@ class Session:
         self._join: Join | None = None
         self.key = services.hub.next_key()
         self.due = math.inf
-        self.heard = services.now()
+        self.heard_at = services.now()
         self.person: Person | None = None
 
     def __repr__(self) -> str:
@@ -158,13 +159,18 @@ class Session:
 
     def received(self, data: str | bytes) -> None:
         """See `SocketHandler.received`."""
-        now = self.heard = self._services.now()
+        now = self.heard_at = self._services.now()
         wall = self._services.wall()
         if isinstance(data, str):
             hidden = Hidden()
             self.take(Received(hide_token(data, hidden.hide), wall), now, hidden)
         else:
             self.take(ReceivedBinary(data, wall), now)
+
+    def heard(self) -> None:
+        """See `SocketHandler.heard`."""
+        now = self.heard_at = self._services.now()
+        self.take(Heard(), now)
 
     def overlong(self, size: int) -> None:
         """See `SocketHandler.overlong`."""

@@ -52,6 +52,9 @@ class SocketHandler(Protocol):
     def received(self, data: str | bytes) -> None:
         """One whole message: text as `str`, binary as `bytes`."""
 
+    def heard(self) -> None:
+        """Bytes came that completed no message: part of a frame, or control frames. At most once for each read."""
+
     def overlong(self, size: int) -> None:
         """A message of at least `size` bytes is over the limit and was refused unread; nothing more is delivered."""
 

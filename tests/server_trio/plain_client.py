@@ -186,6 +186,7 @@ class Recorder:
 
     def __init__(self, *, echo: bool = True) -> None:
         self.told: list[tuple[Any, ...]] = []
+        self.signs = 0  # of life; apart from `told`, since how bytes are cut into reads is the network's affair
         self.echo = echo
         self.outbound: Outbound
         self.over = trio.Event()
@@ -200,6 +201,9 @@ class Recorder:
         self.told.append(("received", data))
         if self.echo:
             self.outbound.send(text_frame(data) if isinstance(data, str) else binary_frame(data))
+
+    def heard(self) -> None:
+        self.signs += 1
 
     def overlong(self, size: int) -> None:
         self.told.append(("overlong", size))

@@ -25,6 +25,7 @@ from .plain_client import (
     leave,
     listening,
 )
+from .whole_server import eventually
 
 
 LIMIT = 64 * 1024
@@ -54,6 +55,33 @@ async def test_a_frame_that_drips_in_byte_by_byte_is_one_message() -> None:
         for byte in client_frame(TEXT, b"drip" * 40):
             await peer.send(bytes([byte]))
         assert await peer.frame() == (TEXT, b"drip" * 40)
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [client_frame(TEXT, b"one")[:3], client_frame(PONG), client_frame(TEXT, b"o", fin=False)],
+    ids=["half a frame", "a pong", "a fragment"],
+)
+async def test_bytes_that_complete_no_message_are_told_as_a_sign_of_life(sign: bytes) -> None:
+    """docs/protocol.md#heartbeat-any-bytes."""
+    handler = Recorder()
+    async with listening(handing_over(handler)) as running:
+        peer = await running.websocket()
+        await peer.send(sign)
+        await eventually(lambda: handler.signs == 1)
+        assert handler.told == [("opened",)]
+
+
+async def test_many_pings_of_one_read_are_one_sign_of_life_and_a_message_is_none_beside_itself() -> None:
+    handler = Recorder()
+    async with listening(handing_over(handler)) as running:
+        peer = await running.websocket()
+        await peer.send(client_frame(PING, b"p") * 5)
+        assert [await peer.frame() for _ in range(5)] == [(PONG, b"p")] * 5
+        assert handler.signs == 1
+        await peer.send(client_frame(PING) + client_frame(TEXT, b"one"))
+        assert [await peer.frame() for _ in range(2)] == [(PONG, b""), (TEXT, b"one")]
+        assert handler.signs == 1
 
 
 async def test_frames_behind_the_upgrade_request_are_delivered_after_opened() -> None:

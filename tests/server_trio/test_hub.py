@@ -100,6 +100,16 @@ async def test_the_cap_of_sockets_counts_each_user_alone(tmp_path: Path) -> None
         assert [wire.closed and wire.closed[0] for wire in (*hers, his)] == [None, None, 4104, None]
 
 
+async def test_at_the_cap_a_sign_of_life_counts_as_much_as_a_message(tmp_path: Path) -> None:
+    """docs/protocol.md#heartbeat-any-bytes."""
+    async with parts(tmp_path, limits=Limits(sockets=2)) as made:
+        first, second = await made.v1(device="first"), await made.v1(device="second")
+        made.advance(1)
+        first.session.heard()
+        await made.v1(device="third")
+        assert [wire.closed and wire.closed[0] for wire in (first, second)] == [None, 4104]
+
+
 async def test_signing_out_ends_the_sockets_of_that_session_only(tmp_path: Path) -> None:
     async with parts(tmp_path) as made:
         this, other = made.token(session="this"), made.token(session="other")

@@ -9,7 +9,7 @@ import trio
 
 from protocol import Limits, Timing, UserId
 
-from .plain_client import BINARY, TEXT, client_frame
+from .plain_client import BINARY, PING, PONG, TEXT, client_frame
 from .whole_server import ITEMS, WS, Socket, WholeServer, alarm, eventually, hello_of, mutation, types, whole_server
 
 
@@ -90,6 +90,23 @@ async def test_who_never_says_hello_and_who_falls_silent_is_closed(server: Whole
     assert (await mute.ending())[1] == 4300
     await server.advance(70)
     assert (await socket.ending())[1] == 4201
+
+
+async def test_a_client_that_sends_nothing_but_ping_frames_is_not_silent(server: WholeServer) -> None:
+    """docs/protocol.md#heartbeat-any-bytes."""
+    pinging, silent = (await server.v1(device="desk"))[0], (await server.v1(device="lap"))[0]
+    await server.advance(50)
+    await ponged(pinging)
+    await server.advance(50)
+    assert (await silent.ending())[1] == 4201
+    await ponged(pinging)
+
+
+async def ponged(socket: Socket) -> None:
+    """A ping frame is answered, after messages that were on their way."""
+    await socket.peer.send(client_frame(PING))
+    while (opcode := (await socket.peer.frame())[0]) != PONG:
+        assert opcode == TEXT
 
 
 async def test_a_message_above_the_rate_is_not_consumed(tmp_path: Path) -> None:
