@@ -211,6 +211,7 @@ async def test_an_owner_that_does_nothing_about_a_violation_still_loses_the_sock
         await peer.send(b"\xff\xff\xff\xff")
         assert await peer.ended()
         assert await handler.end() == ("closed", 1006, "")
+        assert handler.signs == 0
 
 
 async def test_a_message_of_exactly_the_limit_passes_and_one_byte_more_does_not() -> None:
