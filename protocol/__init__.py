@@ -25,6 +25,8 @@ from ._clock import (
     ClockEstimate,
 )
 from ._commit import (
+    KEPT_MS,
+    KEPT_ROWS,
     commit,
     commit_plain,
     new_epoch,
@@ -205,6 +207,8 @@ __all__ = [
     "DEFAULT_TIMING",
     "DEFINITION",
     "HTTP_STATUS",
+    "KEPT_MS",
+    "KEPT_ROWS",
     "OPS",
     "Account",
     "Add",

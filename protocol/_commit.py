@@ -23,7 +23,7 @@ from ._validate import complete, validate
 
 KEPT_MS = 30 * 86_400_000
 KEPT_ROWS = 10_000
-"""Rows younger than `KEPT_MS`, and the newest `KEPT_ROWS`, are never trimmed."""
+"""Rows younger than `KEPT_MS`, and the newest `KEPT_ROWS`, are never trimmed (docs/protocol.md#log-keep)."""
 
 NOBODY = DeviceId("")
 NO_MID = Mid(0)

@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from protocol import Wall
+from protocol import KEPT_MS, KEPT_ROWS, Wall
 
 from .store import Store, StoreUnavailable
 
@@ -18,10 +18,6 @@ EVERY: Final = 3_600.0
 
 PAUSE: Final = 0.2
 """Seconds between two portions, so that commits are not kept waiting."""
-
-KEPT_MS: Final = 30 * 86_400_000
-KEPT_ROWS: Final = 10_000
-"""Rows younger than that, and so many of the newest, stay (docs/protocol.md#log-keep)."""
 
 UNSEEN_MS: Final = 90 * 86_400_000
 """A device not seen for so long is dropped (docs/protocol.md#limit-devices)."""
