@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from .listener import _described
+from .failures import described
 
 
 _LOG: Final = logging.getLogger("tocsin.background")
@@ -53,4 +53,4 @@ class Background:
     def failed(self, error: Exception) -> None:
         """Count and log an error that nobody expected: type and place only, since a message may hold what a peer sent."""
         self.failures += 1
-        _LOG.error("an errand failed: %s", _described(error))
+        _LOG.error("an errand failed: %s", described(error))

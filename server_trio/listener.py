@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from hypercorn.typing import ASGISendEvent
 from hypercorn.utils import LifespanFailureError
 
 from .connection import Service, converse
+from .failures import described, leaves
 from .http1 import ASGIApp, hypercorn_config
 from .outbound import Outbound, Upkeep
 from .tls import Cipher
@@ -31,7 +31,6 @@ from .tls import Cipher
 
 _LOG: Final = logging.getLogger("tocsin.listener")
 _SWEEP: Final = 0.25
-_FRAMES_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,7 +179,7 @@ class Listener:
                 # Shutdown is answered: background tasks that go on have no right to hold the process.
                 household.cancel_scope.cancel()
         except* LifespanFailureError as failures:
-            raise _leaves(failures)[0] from None
+            raise leaves(failures)[0] from None
         finally:
             for door in doors:
                 door.close()
@@ -237,7 +236,7 @@ class Listener:
 
     def _guard(self, error: BaseException) -> None:
         self._guarded += 1
-        _LOG.error("an error was kept inside its connection: %s", _described(error))
+        _LOG.error("an error was kept inside its connection: %s", described(error))
 
     async def _sweep(self) -> None:
         while True:
@@ -340,21 +339,3 @@ def _address_key(sock: socket.socket) -> str:
     address = ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped) if mapped is not None else address.exploded[:19]
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
-
-
-def _described(error: BaseException) -> str:
-    """Type and place of an error, without its message: that may hold what a peer sent, a token included."""
-    told = []
-    for leaf in _leaves(error):
-        frames = traceback.extract_tb(leaf.__traceback__)[-_FRAMES_SHOWN:]
-        places = " < ".join(
-            f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-        )
-        told.append(f"{type(leaf).__name__} at {places or 'an unknown place'}")
-    return "; ".join(told)
