@@ -142,6 +142,7 @@ class Engine:
 
     def submit(self, command: Command, ref: int = 0) -> None:
         """Do what the user asks, now; `Done` with this `ref` follows when it is on disk, or `Failed`."""
+        self.ringer.notice()
         try:
             items = self._orders.do(command)
         except CommandError as error:
@@ -228,6 +229,8 @@ class Engine:
     # --- time ---
 
     def _sampled(self, heard: client.ClockSampled) -> None:
+        if self.ringer.notice():
+            return  # its other samples are from before the jump
         self.time.sampled(heard.clock)
         self.sync.sampled(heard.round_trip_ms)
         self._keep_skew()

@@ -95,10 +95,20 @@ class Ringer:
         """Records, settings or the clock have changed: look again at once."""
         self._poked.set()
 
+    def notice(self) -> bool:
+        """Whether the clock has jumped since anybody asked; to be asked before its moment goes into anything.
+
+        Up to `LOOK_S` after a sleep the estimate still lags by all of it: a snooze made then would end in the past.
+        """
+        if not self._time.has_jumped():
+            return False
+        self._around.woke()
+        self.poke()
+        return True
+
     def look(self) -> float:
         """Begin and end what is due; returns in how many seconds to look again."""
-        if self._time.has_jumped():
-            self._around.woke()
+        self.notice()
         muted = self._around.muted()
         records = {item: record for item, record in self._around.records().items() if item not in muted}
         windows, wait_ms = self._agenda.look(records, self._time.now_for, self.book.sounding.keys())
