@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import (
@@ -39,7 +39,7 @@ from protocol._close_codes import decide
 from protocol.testing import Event, Household, Pair
 from protocol.zones import system_zones
 
-from .scenarios import ACTS, HISTORIES, Act, calm, household, perform
+from .scenarios import ACTS, HISTORIES, Act, calm, empty_household, household, perform
 from .strategies import DEVICES as EDITORS
 from .strategies import ITEM
 
@@ -49,6 +49,24 @@ def played(acts: list[Act], *, seed: int = 7) -> Household:
     for act in acts:
         perform(home, act)
     return home
+
+
+def test_the_scenarios_of_this_file_are_lively() -> None:
+    """Promises that are never put to the test are no promises: most scenarios change something, all kinds happen."""
+    changes: list[int] = []
+    happened: set[str] = set()
+
+    @settings(max_examples=60, derandomize=True, database=None)
+    @given(HISTORIES)
+    def play(acts: list[Act]) -> None:
+        home = played(acts)
+        calm(home)
+        changes.append(len(home.store.rows))
+        happened.update(act.what for act in acts)
+
+    play()
+    assert sum(count >= 3 for count in changes) > len(changes) / 2
+    assert happened >= {"create", "delete", "stop", "snooze", "start", "cut", "restart", "trim", "epoch", "eat"}
 
 
 # --- 1, 2, 3, 5, 6, 15: what a household in trouble must keep ---------------------------------------------------------
@@ -125,7 +143,7 @@ def test_invariant_3_a_mutation_takes_effect_at_most_once_and_in_the_order_of_it
 
 
 def test_invariant_3_a_copied_store_takes_a_new_name_instead_of_reusing_numbers() -> None:
-    home = household()
+    home = empty_household()
     desk, lap = home["desk"], home["lap"]
     desk.create("alarm", "a1", time="07:00")
     home.run(1)
@@ -162,7 +180,7 @@ def test_invariant_4_what_was_answered_applied_is_there_after_a_server_crash(act
 
 
 def test_invariant_4_a_rejected_mutation_never_blocks_the_next() -> None:
-    home = household()
+    home = empty_household()
     desk = home["desk"]
     desk.create("alarm", "a1", time="99:99")
     desk.create("alarm", "a2", time="07:00")
@@ -172,7 +190,7 @@ def test_invariant_4_a_rejected_mutation_never_blocks_the_next() -> None:
 
 
 def test_invariant_5_synced_is_reached_whatever_the_outbox_holds() -> None:
-    home = household()
+    home = empty_household()
     desk = home["desk"]
     desk.cut()
     for n in range(60):
@@ -409,7 +427,9 @@ def test_invariant_14_a_classic_peer_only_sees_classic_types_with_full_records(a
     home.listeners.append(lambda publish: heard.extend(texts(end.step(publish, home.now))))
     for act in acts:
         perform(home, act)
+    calm(home)
     heard += texts(end.step(server.Received('{"type":"ping"}', Wall(0)), home.now))
+    assert home.store.account.rev < 2 + len(heard)
     for text in heard:
         message = msgspec.json.decode(text)
         assert message["type"] in CLASSIC_TYPES

@@ -5,6 +5,13 @@ import pytest
 from protocol.zones import system_zones, zone_names
 
 
+def test_the_names_are_those_of_the_zone_data_without_what_a_distribution_adds() -> None:
+    zone_names.cache_clear()
+
+    assert {"UTC", "Europe/Warsaw", "America/New_York"} <= zone_names()
+    assert "posixrules" not in zone_names()
+
+
 def test_a_zone_is_found_by_its_iana_name() -> None:
     zone = system_zones("Europe/Berlin")
 
