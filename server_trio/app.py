@@ -7,12 +7,12 @@ import trio
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
 from protocol import Fault, FaultCode, fault_text
 from protocol.server import Refuse, read_request
 
-from .answers import JSON, Answer, Asked, headers_of
+from .answers import INTERNAL, JSON, Answer, Asked, headers_of
 from .config import Config
 from .connection import hand_over
 from .hidden import Hidden
@@ -36,9 +36,16 @@ async def serve(
     await run_server(config, create_app, stop=stop, task_status=task_status)
 
 
+class _App(QuartTrio):
+    """Quart-Trio without its own log of errors, which would tell what they say and thus what a peer sent."""
+
+    def log_exception(self, *_: object) -> None:
+        """Nothing: the handler of errors counts and tells them. Quart 0.23 gives its context before the error."""
+
+
 def create_app(services: Services) -> QuartTrio:
     """The Quart-Trio application: every route, and errors in the one form that they have."""
-    app = QuartTrio("tocsin", static_folder=None)
+    app = _App("tocsin", static_folder=None)
     # An address has one spelling: a redirect would be answered in HTML.
     app.url_map.merge_slashes = False
     app.asgi_http_class = DirectHTTPConnection
@@ -52,7 +59,7 @@ def create_app(services: Services) -> QuartTrio:
             provide_automatic_options=False,
         )
     app.add_websocket(SOCKET, view_func=_socket_view(services))
-    app.register_error_handler(HTTPException, _no_route(services))
+    app.register_error_handler(HTTPException, _unanswered(services))
     return app
 
 
@@ -102,7 +109,9 @@ def _error(services: Services, fault: Fault, status: int, headers: tuple[tuple[s
     return Answer(fault_text(fault, None, (now, now)).encode(), status, (*headers_of(status, fault), *headers))
 
 
-def _no_route(services: Services) -> Callable[[HTTPException], Awaitable[Response]]:
+def _unanswered(services: Services) -> Callable[[HTTPException], Awaitable[Response]]:
+    """Answer what no handler of ours did: there is none, or Quart failed."""
+
     async def handle(error: HTTPException) -> Response:
         match error:
             case NotFound():
@@ -111,9 +120,11 @@ def _no_route(services: Services) -> Callable[[HTTPException], Awaitable[Respons
                 allowed = ", ".join(sorted(error.valid_methods or ()))
                 fault = Fault("not_found", f"This address takes {allowed}.")
                 answer = _error(services, fault, 405, (("allow", allowed),))
+            case InternalServerError():
+                services.background.failed(error.original_exception or error)
+                answer = _error(services, INTERNAL, 500)
             case _:
-                fault = Fault("bad_message", "This request cannot be read.")
-                answer = _error(services, fault, error.code or 400)
+                answer = _error(services, Fault("bad_message", "This request cannot be read."), 400)
         return _response(answer)
 
     return handle

@@ -50,7 +50,7 @@ class Background:
         finally:
             self.running -= 1
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: BaseException) -> None:
         """Count and log an error that nobody expected: type and place only, since a message may hold what a peer sent."""
         self.failures += 1
         _LOG.error("an errand failed: %s", described(error))

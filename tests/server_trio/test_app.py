@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from werkzeug.exceptions import BadRequest, InternalServerError, RequestTimeout
 
 from protocol import HTTP_STATUS
 from server_trio.app import create_app
@@ -17,6 +19,7 @@ from server_trio.openapi import DOCUMENT
 from server_trio.passwords import Passwords
 from server_trio.routes import ROUTES
 
+from .parts import parts
 from .plain_client import Peer
 from .whole_server import ITEMS, WS, WholeServer, alarm, stamped, timer
 
@@ -258,6 +261,36 @@ async def test_an_address_or_method_that_is_none_gets_the_one_form_of_error(
     assert (reply.status, reply.code) == (status, "not_found")
     assert reply.headers["content-type"] == "application/json"
     assert ("allow" in reply.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "failures"),
+    [
+        (ValueError("hush"), 500, "internal", 1),
+        (InternalServerError("hush"), 500, "internal", 1),
+        (BadRequest("hush"), 400, "bad_message", 0),
+        (RequestTimeout("hush"), 400, "bad_message", 0),
+    ],
+)
+async def test_what_fails_outside_of_every_handler_gets_the_one_form_of_error(
+    tmp_path: Path, error: Exception, status: int, code: str, failures: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """docs/protocol.md#http-errors."""
+
+    def fail() -> None:
+        raise error
+
+    async with parts(tmp_path) as made:
+        app = create_app(made.services)
+        app.before_request(fail)
+        answer = await app.test_client().get(ITEMS)
+        told = await answer.get_json()
+        assert (answer.status_code, told["error"]["code"]) == (status, code)
+        assert (told["t1"], told["t2"]) == (made.wall, made.wall)
+        assert made.hub.statistics().errors == {code: 1}
+        assert made.services.background.failures == failures
+    assert ("test_app.py" in caplog.text) is bool(failures)
+    assert "hush" not in caplog.text
 
 
 async def test_the_description_names_every_route_and_no_other(server: WholeServer) -> None:
