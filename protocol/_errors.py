@@ -16,7 +16,7 @@ class LocalProtocolError(Exception):
 FaultCode = Literal[
     "bad_message", "bad_json", "too_big", "unknown_kind", "unknown_op", "invalid", "gone", "early", "bad_zone",
     "limit", "epoch", "mid_reused", "out_of_order", "rate_limited", "busy", "token_expired", "token_invalid",
-    "forbidden", "origin", "internal", "not_found", "version",
+    "forbidden", "origin", "internal", "not_found", "method", "version",
 ]  # fmt: skip
 """Codes a program can match; the sentence beside it is for people and may change."""
 

@@ -110,7 +110,7 @@ HTTP_STATUS: dict[str, int] = {
     "bad_message": 400, "bad_json": 400, "too_big": 413, "unknown_kind": 422, "unknown_op": 422, "invalid": 422,
     "gone": 410, "early": 409, "bad_zone": 422, "limit": 409, "epoch": 409, "mid_reused": 409, "out_of_order": 409,
     "rate_limited": 429, "busy": 503, "token_expired": 401, "token_invalid": 401, "forbidden": 403, "origin": 403,
-    "internal": 500, "not_found": 404, "version": 426,
+    "internal": 500, "not_found": 404, "method": 405, "version": 426,
 }  # fmt: skip
 """The HTTP status of each fault (RFC 9110, section 15)."""
 

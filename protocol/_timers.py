@@ -42,6 +42,8 @@ class ClientTimer(Enum):
     """when no welcome has come in time"""
     SILENCE_DUE = "silence"
     """when the server has been silent for too long"""
+    STALLED_DUE = "stalled"
+    """when a replay or snapshot that was begun has not gone on for too long"""
     PING_DUE = "ping"
     """when the clock is sampled again"""
     ACK_DUE = "ack"

@@ -58,7 +58,7 @@ def create_app(services: Services) -> QuartTrio:
             methods=[route.method],
             provide_automatic_options=False,
         )
-    app.add_websocket(SOCKET, view_func=_socket_view(services))
+    app.add_websocket(SOCKET, view_func=_socket_view(services), provide_automatic_options=False)
     app.register_error_handler(HTTPException, _unanswered(services))
     return app
 
@@ -118,7 +118,7 @@ def _unanswered(services: Services) -> Callable[[HTTPException], Awaitable[Respo
                 answer = _error(services, Fault("not_found", "There is no such address here."), 404)
             case MethodNotAllowed():
                 allowed = ", ".join(sorted(error.valid_methods or ()))
-                fault = Fault("not_found", f"This address takes {allowed}.")
+                fault = Fault("method", f"This address takes {allowed}.")
                 answer = _error(services, fault, 405, (("allow", allowed),))
             case InternalServerError():
                 services.background.failed(error.original_exception or error)

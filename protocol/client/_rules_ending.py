@@ -20,6 +20,12 @@ def silent(turn: Turn) -> None:
     close(turn, SILENCE, "silence")
 
 
+@due(T.STALLED_DUE)
+def stalled(turn: Turn) -> None:
+    """The server lives, but what it began does not go on (docs/protocol.md#life-stalled)."""
+    close(turn, SILENCE, "stalled")
+
+
 @rule
 def stale(turn: Turn, input: Any) -> None:
     """A fact that has no place here: its connection or request is over, or nobody asked for it."""

@@ -16,6 +16,7 @@ from .._messages import (
     Error,
     Goodbye,
     Heartbeat,
+    ItemEvent,
     Pong,
     Presence,
     Result,
@@ -46,6 +47,10 @@ from ._upload import pump
 
 MOST = 1 << 31
 """No limit is believed to be greater."""
+
+ITEM_EVENT = (AlarmCreated, AlarmUpdated, AlarmDeleted, TimerCreated, TimerUpdated, TimerDeleted)
+STRETCH = (Welcome, SyncRequired, Snapshot, Synced, *ITEM_EVENT)
+"""What a replay or a snapshot is made of."""
 
 S = TypeVar("S", Timing, Limits)
 
@@ -81,6 +86,8 @@ def _hear(turn: Turn, message: ServerMessage | Unknown | Fault) -> None:
     else:
         _in_session(turn, message)
     stay(turn)
+    if isinstance(message, STRETCH):
+        _expect_more(turn, message)
 
 
 # --- welcome ----------------------------------------------------------------------------------------------------------
@@ -131,6 +138,17 @@ def announced(known: S, values: dict[str, int], most: int) -> S:
     """The settings with what a welcome announces in their place (docs/protocol.md#msg-welcome-honoured)."""
     names = [name for name in known.__struct_fields__ if name in values]
     return replace(known, **{name: min(max(values[name], 1), most) for name in names})
+
+
+def _expect_more(turn: Turn, message: Welcome | SyncRequired | Snapshot | Synced | ItemEvent) -> None:
+    """What was begun must go on; heartbeats alone do not show that it does (docs/protocol.md#life-stalled)."""
+    session = turn.session
+    if session is None:
+        return
+    if session.gathering is None and not isinstance(turn.machine.state, Syncing):
+        turn.clear(T.STALLED_DUE)
+    elif session.gathering is None or not isinstance(message, ITEM_EVENT):
+        turn.after(T.STALLED_DUE, turn.machine.timing.silence_ms)
 
 
 # --- from welcome on --------------------------------------------------------------------------------------------------

@@ -125,6 +125,7 @@ CLIENT: Final[Table] = {
     **rows((Syncing, Live), {
         Woke:                      Rule(connecting.woke,             to=AGAIN),
         T.SILENCE_DUE:             Rule(ending.silent,               to=OVER),
+        T.STALLED_DUE:             Rule(ending.stalled,              to=OVER),
     }),
 
     **rows(EVERY, {

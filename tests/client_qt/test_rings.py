@@ -130,10 +130,10 @@ async def test_after_sleep_past_the_window_it_does_not_ring(tmp_path: Path, auto
         assert device.rings == []
 
 
-def sampled(clocks: TurnedClocks, known: ClockEstimate = ClockEstimate()) -> client.ClockSampled:
+def sampled(clocks: TurnedClocks, known: ClockEstimate | None = None) -> client.ClockSampled:
     """The server's clock and this device's agree, as far as Trio's clock can tell."""
     now_ms = trio.current_time() * 1000
-    clock = known.add(now_ms, clocks.wall_ms, clocks.wall_ms, now_ms)
+    clock = (known or ClockEstimate()).add(now_ms, clocks.wall_ms, clocks.wall_ms, now_ms)
     return client.ClockSampled(clock, 0)
 
 

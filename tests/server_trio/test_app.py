@@ -243,24 +243,27 @@ async def test_the_health_check_needs_no_token(server: WholeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    ("method", "path", "status", "code", "allow"),
     [
-        ("GET", "/", 404),
-        ("GET", "/api/alarms-timers/", 404),
-        ("GET", "/api//alarms-timers", 404),
-        ("PUT", ITEMS, 405),
-        ("PATCH", f"{ITEMS}/x", 405),
-        ("OPTIONS", ITEMS, 405),
-        ("POST", "/healthz", 405),
+        ("GET", "/", 404, "not_found", None),
+        ("GET", "/api/alarms-timers/", 404, "not_found", None),
+        ("GET", "/api//alarms-timers", 404, "not_found", None),
+        ("PUT", ITEMS, 405, "method", "GET, HEAD, POST"),
+        ("PATCH", f"{ITEMS}/x", 405, "method", "DELETE, GET, HEAD"),
+        ("OPTIONS", ITEMS, 405, "method", "GET, HEAD, POST"),
+        # This could be an item of that name, too.
+        ("POST", WS, 405, "method", "DELETE, GET, HEAD"),
+        ("POST", "/healthz", 405, "method", "GET, HEAD"),
     ],
 )
 async def test_an_address_or_method_that_is_none_gets_the_one_form_of_error(
-    server: WholeServer, method: str, path: str, status: int
+    server: WholeServer, method: str, path: str, status: int, code: str, allow: str | None
 ) -> None:
+    """docs/protocol.md#http-errors; RFC 9110, section 15.5.6."""
     reply = await server.http(method, path)
-    assert (reply.status, reply.code) == (status, "not_found")
+    assert (reply.status, reply.code) == (status, code)
     assert reply.headers["content-type"] == "application/json"
-    assert ("allow" in reply.headers) == (status == 405)
+    assert reply.headers.get("allow") == allow
 
 
 @pytest.mark.parametrize(
