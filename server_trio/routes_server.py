@@ -1,24 +1,16 @@
 """What a server says of itself."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import msgspec
 
+from . import VERSION
 from .answers import Answer, Asked, tell
 from .auth import Verified
 from .openapi import DOCUMENT
 from .services import Services
 
 
-def _version() -> str:
-    try:
-        return version("tocsin")
-    except PackageNotFoundError:
-        return "0"  # run from a checkout that is not installed
-
-
-VERSION: Final = _version()
 _HEALTH: Final = msgspec.json.encode({"status": "ok", "version": VERSION})
 _DOCUMENT: Final = msgspec.json.encode(DOCUMENT)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from server_trio.openapi import DOCUMENT
 from server_trio.passwords import Passwords
 from server_trio.routes import ROUTES
 
+from ..programs import ROOT
 from .parts import parts
 from .plain_client import Peer
 from .whole_server import ITEMS, WS, WholeServer, alarm, stamped, timer
@@ -236,10 +238,10 @@ async def test_the_statistics_count_connections_events_and_errors(server: WholeS
     assert stats["errors"] == {"not_found": 1}
 
 
-async def test_the_health_check_needs_no_token(server: WholeServer) -> None:
+async def test_the_health_check_needs_no_token_and_names_the_version_of_the_project(server: WholeServer) -> None:
     reply = await server.http("GET", "/healthz")
-    assert (reply.status, reply.json["status"]) == (200, "ok")
-    assert reply.json["version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (reply.status, reply.json) == (200, {"status": "ok", "version": project["version"]})
 
 
 @pytest.mark.parametrize(
