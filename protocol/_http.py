@@ -42,7 +42,7 @@ def read_batch(body: bytes, limits: Limits) -> tuple[Mutate, ...] | Fault:
     """The `mutations` of a POST; each with a readable `mid` is judged on its own, so a wrong one harms no other."""
     try:
         batch = _BATCH.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return read_fault(error)
     if len(batch.mutations) > limits.batch:
         return Fault("limit", f"At most {limits.batch} mutations in one request.", field="mutations")

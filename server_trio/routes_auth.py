@@ -45,7 +45,7 @@ def _read(decoder: "msgspec.json.Decoder[T]", body: bytes, members: str) -> T:
     except msgspec.ValidationError:
         # Not the error's own words: they may repeat what was sent.
         raise Refused(Fault("bad_message", f"The body is a JSON object with {members}.")) from None
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Refused(Fault("bad_json", "The body is not JSON.")) from None
 
 

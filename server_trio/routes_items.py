@@ -59,7 +59,7 @@ def _object(body: bytes) -> dict[str, Any]:
         raise Refused(Fault("too_big", f"An alarm or timer may have at most {LARGEST_ITEM} bytes."))
     try:
         decoded = _DECODE(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Fault("bad_json", f"Not JSON: {error}.")) from None
     if not isinstance(decoded, dict):
         raise Refused(Fault("bad_json", "An alarm or timer is a JSON object."))

@@ -136,6 +136,7 @@ def test_a_batch_is_read_in_order_and_loosely() -> None:
         (b'{"mutations":1}', "bad_message"), (body({"op": "x"}), "bad_message"), (body({"mid": "1"}), "bad_message"),
         (body({"mid": 0}), "bad_message"), (body({"mid": 1 << 53}), "bad_message"),
         (body({"type": "ack", "mid": 1}), "bad_message"), (b'{"mutations":' + b"[" * 60_000, "bad_message"),
+        (b'{"mutations":[{"mid":1,"op":"\xff"}]}', "bad_json"),
     ],
 )  # fmt: skip
 def test_a_batch_that_cannot_be_read_is_explained(raw: bytes, code: str) -> None:

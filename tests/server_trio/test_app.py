@@ -90,6 +90,7 @@ async def test_deleting_succeeds_for_an_unknown_id_too_but_only_a_real_one_makes
         (b"{", "bad_json", None),
         (b"[]", "bad_json", None),
         (b"\xff", "bad_json", None),
+        (b'{"label":"\xff"}', "bad_json", None),
         (b"[" * 10_000, "bad_json", None),
         ({"time": "07:00"}, "invalid", "kind"),
         ({"kind": "alarm"}, "invalid", "time"),
@@ -193,7 +194,15 @@ async def test_a_wrong_name_and_a_wrong_password_look_the_same(server: WholeServ
     }
 
 
-@pytest.mark.parametrize(("body", "code"), [(b"", "bad_json"), (b"{}", "bad_message"), ({"name": 7}, "bad_message")])
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "bad_json"),
+        (b'{"name":"\xff","refresh_token":"\xff"}', "bad_json"),
+        (b"{}", "bad_message"),
+        ({"name": 7}, "bad_message"),
+    ],
+)
 async def test_credentials_that_are_none_are_a_bad_request(server: WholeServer, body: Any, code: str) -> None:
     for path in ("/api/auth/token", "/api/auth/refresh"):
         reply = await server.http("POST", path, body)
