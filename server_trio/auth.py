@@ -128,7 +128,7 @@ class Tokens:
             claims = self._claims(token)
             if claims is None or claims.nbf * 1_000 > self.clock():
                 return INVALID
-            verified = self._known[digest] = _verified(claims, digest)
+            verified = self._known[digest] = _verified(claims, token)
             if len(self._known) > CACHED_TOKENS:
                 self._known.popitem(last=False)
         else:
@@ -157,10 +157,15 @@ def _kid(key: bytes) -> str:
     return hmac.digest(key, b"tocsin kid", "sha256").hex()[:12]
 
 
-def _verified(claims: Claims, digest: bytes) -> Verified:
+def _verified(claims: Claims, token: str) -> Verified:
     # A token made elsewhere may name no session; it is then a session of its own, so that it too can be signed out.
-    session = SessionId(claims.sid or f"token-{digest.hex()[:24]}")
+    session = SessionId(claims.sid or f"token-{_signed(token).hex()[:24]}")
     return Verified(UserId(claims.sub), session, Wall(int(claims.exp * 1_000)))
+
+
+def _signed(token: str) -> bytes:
+    """A digest of what the signature covers: padding may be written in many ways, and each would be another session."""
+    return hashlib.sha256(token.rpartition(".")[0].encode()).digest()
 
 
 def _finite(claims: Claims) -> bool:

@@ -104,6 +104,12 @@ def test_a_token_without_a_session_is_a_session_of_its_own(tokens: Tokens) -> No
     assert one == Tokens(SECRET, clock=tokens.clock).verify(made_elsewhere(sid=..., iat=1))
 
 
+def test_a_token_without_a_session_is_the_same_session_however_its_signature_is_padded(tokens: Tokens) -> None:
+    """Or whoever was signed out would come back with one character more."""
+    token = made_elsewhere(sid=...)
+    assert tokens.verify(token + "=") == tokens.verify(token)
+
+
 def test_a_token_of_an_older_secret_lives_on(clock: SettableClock) -> None:
     token = Tokens(OLDER, clock=clock).issue(ANN, S1, 60)
     assert isinstance(Tokens(SECRET, OLDER, clock=clock).verify(token), Verified)
