@@ -1,14 +1,26 @@
 """Answers to mutations, the same over the socket and over HTTP (docs/protocol.md#mutation-order)."""
 
-from typing import cast
+from typing import Any, assert_never, cast
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from .._close_codes import RENAMED
+from .._edits import Create, Delete, Edit, Patch
 from .._errors import Fault, FaultCode
 from .._facts import Entry, Renamed, ResultHeard
-from .._messages import AlarmCreated, Error, ItemEvent, Result, TimerCreated
+from .._fields import READERS, same
+from .._messages import (
+    AlarmCreated,
+    AlarmDeleted,
+    AlarmUpdated,
+    Error,
+    ItemEvent,
+    Result,
+    TimerCreated,
+    TimerDeleted,
+    TimerUpdated,
+)
 from .._reconnect import believed
 from .._types import Cursor, DeviceId, Epoch, Mid, Rev
 from ._ending import finish, hang_up
@@ -84,13 +96,42 @@ def not_ours(turn: Turn, events: tuple[ItemEvent, ...]) -> Mid | None:
     device = turn.machine.device
     for event in events:
         entry = find(turn, event.origin.mid) if event.origin and event.origin.device_id == device else None
-        if entry is not None and (_item(event) != entry.edit.id or event.at > entry.edit.at):
+        if entry is not None and not _may_come_of(event, entry.edit):
             return entry.mid
     return None
 
 
-def _item(event: ItemEvent) -> object:
-    return event.data.get("id") if isinstance(event, AlarmCreated | TimerCreated) else event.id
+def _may_come_of(event: ItemEvent, edit: Edit) -> bool:
+    """False only where that is certain: an edit that was ours would be done twice under the other name."""
+    match event:
+        case AlarmCreated() | TimerCreated():
+            fits = isinstance(edit, Create) and event.data.get("id") == edit.id
+        case AlarmDeleted() | TimerDeleted():
+            fits = isinstance(edit, Delete) and event.id == edit.id
+        case AlarmUpdated() | TimerUpdated():
+            fits = event.id == edit.id and event.changed is not UNSET and _may_change(edit, event.changed)
+        case _:
+            assert_never(event)
+    # The server sets clocks back, never ahead.
+    return fits and event.at <= edit.at
+
+
+def _may_change(edit: Edit, changed: dict[str, Any]) -> bool:
+    defined = {name: value for name, value in changed.items() if name in READERS[edit.kind]}
+    match edit:
+        case Create() | Patch():
+            return bool(defined) and all(_sets(edit, name, value) for name, value in defined.items())
+        case Delete():
+            return False
+        case _:
+            return not defined
+
+
+def _sets(edit: Create | Patch, name: str, value: Any) -> bool:
+    if name == "date":
+        return True  # the server fills it in
+    read = READERS[edit.kind][name]
+    return name in edit.fields and same(read(value), read(edit.fields[name]))
 
 
 def retire(turn: Turn, contained: Mid = NO_MID) -> None:
