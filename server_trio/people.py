@@ -64,7 +64,8 @@ class Person:
         if device is not None:
             self.polling = self.polling or Counter()
             self.polling[device] += 1
-        self.changed = self.changed or trio.Event()
+        if self.changed is None:  # an Event has no truth value
+            self.changed = trio.Event()
         return self.changed
 
     def poll_ends(self, device: DeviceId | None, now: Monotonic) -> None:

@@ -110,6 +110,24 @@ async def test_a_long_poll_is_answered_the_moment_something_happens(server: Whol
     assert [event["type"] for event in replies[0].json["events"]] == ["alarm_created"]
 
 
+async def test_the_long_polls_of_two_devices_wait_side_by_side_and_both_are_answered(server: WholeServer) -> None:
+    token = server.token()
+    epoch = (await server.http("GET", ITEMS, token=token)).json["epoch"]
+    heard: dict[str, list[str]] = {}
+
+    async def poll(device: str) -> None:
+        reply = await server.http("GET", f"{ITEMS}/changes?device_id={device}&since={epoch}:0&wait=25", token=token)
+        heard[device] = [event["type"] for event in reply.json["events"]]
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poll, "phone")
+            nursery.start_soon(poll, "desk")
+            await eventually(lambda: sum(person.polls for person in server.services.hub._people.values()) == 2)
+            await server.post(alarm(), token)
+    assert heard == {"phone": ["alarm_created"], "desk": ["alarm_created"]}
+
+
 async def test_a_long_poll_ends_with_the_server(server: WholeServer) -> None:
     token = server.token()
     epoch = (await server.http("GET", ITEMS, token=token)).json["epoch"]

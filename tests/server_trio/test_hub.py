@@ -230,6 +230,18 @@ async def test_a_long_poll_is_woken_by_the_next_change_and_by_a_new_epoch(tmp_pa
             assert changed.is_set()
 
 
+async def test_all_long_polls_of_a_user_are_woken_and_then_forgotten(tmp_path: Path) -> None:
+    async with parts(tmp_path) as made:
+        phone, desk = DeviceId("phone"), DeviceId("desk")
+        with made.hub.watch(ADA, phone) as one, made.hub.watch(ADA, phone) as other, made.hub.watch(ADA, desk) as third:
+            await change(made)
+            assert one.is_set()
+            assert other.is_set()
+            assert third.is_set()
+        made.advance(10.1)
+        assert made.hub._people == {}
+
+
 # ---------------------------------------------------------------------------------------------------- server-side code
 
 
