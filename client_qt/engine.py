@@ -12,7 +12,7 @@ from typing import assert_never
 
 import trio
 
-from protocol import App, Replica, Timing, Zones, client
+from protocol import App, Replica, Snooze, Timing, Zones, client
 from protocol.zones import system_zones
 
 from .commands import Command, CommandError
@@ -212,6 +212,8 @@ class Engine:
                 if result.status == "rejected":
                     # Its entry left in a write that still waits, so both are committed together.
                     self._keep(self.copy.reject(result))
+                    if isinstance(edit := self.copy.refused(result), Snooze):
+                        self.ringer.unsnooze(edit)
                 self._tell(Answered(result))
             case client.PresenceHeard(devices=devices):
                 self._presence = PresenceSeen(devices)

@@ -7,6 +7,7 @@ from msgspec import to_builtins
 from protocol import (
     Create,
     DeviceId,
+    Edit,
     Edited,
     Entry,
     Fact,
@@ -97,6 +98,11 @@ class LocalCopy:
             self._authors[item] = event.origin.device_id if event.origin else None
 
     # --- rejections ---
+
+    def refused(self, result: Result) -> Edit | None:
+        """The edit of a refusal that was just absorbed."""
+        entry = self._retired.get(result.mid)
+        return None if entry is None else entry.edit
 
     def reject(self, result: Result) -> tuple[LocalWrite, ...]:
         """Remember a refusal that was just absorbed, with what was wanted and what is, until the user has seen it."""

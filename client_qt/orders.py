@@ -170,10 +170,13 @@ class Orders(NamedTuple):
         ring = self._silenced(record, "snoozed")
         if ring is None:
             raise CommandError("not_ringing", f"{name_of(record)} does not ring.")
-        now = self.time.server_now()
-        self._submit(
-            postponement(record, ring, length_ms, self.time.now_for(record), next_at(self.copy.replica, item, now))
-        )
+        at = next_at(self.copy.replica, item, self.time.server_now())
+        edit = postponement(record, ring, length_ms, self.time.now_for(record), at)
+        try:
+            self._submit(edit)
+        except CommandError:
+            self.ringer.unsnooze(edit)
+            raise
 
     def _silenced(self, record: Record, why: Why) -> Ring | None:
         """End its rings here; the one to acknowledge is the latest due (docs/protocol.md#ring-stop-greatest)."""

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import trio
 
-from protocol import ItemId, Record, Zones
+from protocol import ItemId, Record, Snooze, Zones
 
 from .local_state import LocalWrite, Mark, RingKey
-from .ringing import Agenda, Book, Ended, Open, Sounding, Turn, Why, forget, silence, turn
+from .ringing import Agenda, Book, Ended, Open, Sounding, Turn, Why, forget, silence, turn, unsnooze
 from .timekeeping import Timekeeper
 
 
@@ -141,6 +141,11 @@ class Ringer:
         step = silence(self.book, keys, self._around.records(), why)
         self._take(step)
         return step.ended
+
+    def unsnooze(self, edit: Snooze) -> None:
+        """The server refused this snooze."""
+        self._take(unsnooze(self.book, edit))
+        self.poke()
 
     def _take(self, step: Turn) -> None:
         self.book = step.book

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from protocol import Alarm, ItemId, Record, Ring, Timer, Wall, Zones, next_ring, ringing
+from protocol import Alarm, ItemId, Record, Ring, Snooze, Timer, Wall, Zones, next_ring, ringing
 
 from .local_state import DropMark, LocalWrite, Mark, PutMark, RingKey
 
@@ -107,6 +107,17 @@ def silence(book: Book, keys: Iterable[RingKey], records: Mapping[ItemId, Record
     chosen = [book.sounding[key] for key in keys if key in book.sounding]
     ended = (Ended(sounding, records.get(sounding.key.item), why, here=True) for sounding in chosen)
     return _turned(book, (), tuple(ended))
+
+
+def unsnooze(book: Book, edit: Snooze) -> Turn:
+    """A snooze was refused: its ring goes on, if its window is still open, for nothing else will wake anybody."""
+    occ = edit.occ if edit.run is None else edit.run
+    marks = {
+        key: replace(mark, over=False)
+        for key, mark in book.marks.items()
+        if (key.item, key.occ, key.n) == (edit.id, occ, edit.n - 1)
+    }
+    return Turn(replace(book, marks={**book.marks, **marks}), writes=tuple(map(PutMark, marks.values())))
 
 
 def forget(book: Book, now: Wall) -> Turn:

@@ -22,7 +22,7 @@ from client_qt.commands import (
 from client_qt.events import Problem
 from client_qt.local_state import PutSkew
 from client_qt.timekeeping import FAR_MS
-from protocol import ClockEstimate, ItemId, client
+from protocol import ItemId, client
 
 from .desk import MONDAY_MS, Desk, TurnedClocks, desk
 
@@ -128,46 +128,6 @@ async def test_after_sleep_past_the_window_it_does_not_ring(tmp_path: Path, auto
         clocks.sleep(3_600 + 601)
         await trio.sleep(10)
         assert device.rings == []
-
-
-def sampled(clocks: TurnedClocks, known: ClockEstimate | None = None) -> client.ClockSampled:
-    """The server's clock and this device's agree, as far as Trio's clock can tell."""
-    now_ms = trio.current_time() * 1000
-    clock = (known or ClockEstimate()).add(now_ms, clocks.wall_ms, clocks.wall_ms, now_ms)
-    return client.ClockSampled(clock, 0)
-
-
-async def test_a_snooze_pressed_right_after_sleep_counts_from_now(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """The lid is opened inside the window; the next look at the clock is still to come."""
-    clocks = before_seven(10)
-    async with desk(tmp_path, clocks) as device:
-        item = await wake(device)
-        device.engine._hear(sampled(clocks))
-        await trio.sleep(11)
-        clocks.sleep(400)
-        pressed = clocks.wall_ms
-        device.do(SnoozeRing(item, 60_000))
-        snooze = device.engine.snapshot.records[item].snooze
-        assert snooze is not None
-        assert snooze.until == pressed + 60_000
-        await trio.sleep(70)
-        assert when(device)[1] == pressed + 60_000
-
-
-async def test_a_pong_that_slept_with_the_device_does_not_shift_its_clock(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """It comes before the next look, and the other samples of its estimate lag by the whole sleep."""
-    clocks = before_seven(600)
-    async with desk(tmp_path, clocks) as device:
-        await wake(device)
-        before = sampled(clocks)
-        device.engine._hear(before)
-        await trio.sleep(11)
-        clocks.sleep(240)
-        device.engine._hear(sampled(clocks, before.clock))
-        await trio.sleep(400)
-        assert when(device) == [SEVEN]
 
 
 async def test_stop_before_the_ring_means_that_it_never_begins(tmp_path: Path, autojump_clock: MockClock) -> None:
