@@ -178,7 +178,7 @@ class Story:
         command = ["-m", "client_qt", "--headless", "--json", "--url", f"http://127.0.0.1:{port}", "--user", USER]
         process = await open_process(
             [*command, "--data", str(data), "--name", name], self.folder / f"{name}.log",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "TOCSIN_TOKEN": token},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(TOCSIN_TOKEN=token),
         )  # fmt: skip
         self.stack.push_async_callback(end, process)
         device = Device(name, process)
@@ -187,8 +187,14 @@ class Story:
         return device
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Ours without any setting of a Tocsin that lives on this machine, so that the story is the same everywhere."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}, **more}
+
+
 async def open_process(arguments: list[str], log: Path, **options: Any) -> trio.Process:
     """A Python process of this project; what it says on stderr goes to `log`."""
+    options.setdefault("env", environment())
     with log.open("ab") as stderr:
         return await trio.lowlevel.open_process([sys.executable, *arguments], cwd=ROOT, stderr=stderr, **options)
 
@@ -212,7 +218,9 @@ def free_port() -> int:
 
 async def run_to_end(arguments: list[str], given: str = "") -> str:
     """Run a command of the project; returns its output."""
-    done = await trio.run_process([sys.executable, *arguments], cwd=ROOT, stdin=given.encode(), capture_stdout=True)
+    done = await trio.run_process(
+        [sys.executable, *arguments], cwd=ROOT, stdin=given.encode(), capture_stdout=True, env=environment()
+    )
     return done.stdout.decode().strip()
 
 
@@ -327,6 +335,9 @@ async def tell(folder: Path) -> None:
 
 def main() -> int:
     """Tell it; returns the exit status."""
+    if sys.argv[1:]:
+        sys.stdout.write(str(__doc__))
+        return 0 if sys.argv[1] in {"-h", "--help"} else 2
     failures: list[BaseException] = []
     with tempfile.TemporaryDirectory(prefix="tocsin-story-") as folder:
         try:

@@ -50,6 +50,9 @@ def complete(record: Record | None, mutation: Mutation, now: Wall, newest_at: in
 
 def _date(record: Record | None, mutation: Mutation, edit: Create | Patch, zones: Zones) -> Mutation:
     """Fill `date` where the edit makes an alarm ring once and says no day."""
+    if edit.fields.get("date") is not None:
+        # A day was said: if it is none that exists, it is for `validate` to refuse, not for us to replace.
+        return mutation
     after = apply(record, mutation)
     if not isinstance(after, Alarm) or after.days or not lacks_date(record, after, edit):
         return mutation

@@ -43,7 +43,11 @@ def with_config(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Path(path_type=Path, dir_okay=False),
         help="TOML file; TOCSIN_CONFIG names one as well.",
     )
-    database = click.option("--database", metavar="URL", help="sqlite:///tocsin.db; or TOCSIN_DATABASE.")
+    database = click.option(
+        "--database",
+        metavar="URL",
+        help="Such as sqlite:///tocsin.db; default: in the user's data folder, as `config` shows. Or TOCSIN_DATABASE.",
+    )
     return file(database(command))
 
 

@@ -16,6 +16,9 @@ from .store import Work
 LARGEST_ITEM: Final = 16_384
 """Bytes of a POST's body; a record has half of that at most, and clients write spaces."""
 
+SOCKET_NAME: Final = "ws"
+"""Last part of the socket's address, which a request without an upgrade takes for an item's."""
+
 _DECODE: Final = msgspec.json.Decoder().decode
 
 
@@ -33,6 +36,8 @@ async def post_item(services: Services, asked: Asked, who: Verified) -> Answer:
 
 async def get_item(services: Services, asked: Asked, who: Verified) -> Answer:
     """One record, as classic clients see it."""
+    if asked.item == SOCKET_NAME:
+        raise Refused(Fault("version", "This is the address of a WebSocket: ask for an upgrade (docs/websocket.md)."))
     record = await services.store.record(who.user, ItemId(asked.item))
     if record is None:
         raise Refused(Fault("not_found", "You have no alarm or timer with this id."))

@@ -107,6 +107,14 @@ def test_a_once_alarm_without_a_day_gets_the_first_one_after_the_edit(
     assert date_after(record, edit) == date
 
 
+@pytest.mark.parametrize("date", ["2027-02-30", "soon", 7, []])
+def test_a_day_that_is_none_is_refused_and_not_replaced_by_another(date: object) -> None:
+    completed = complete(None, by(create(date=date)), NOW, 0, zones)
+    fault = validate(None, completed, NOW, zones, Limits())
+    assert fault is not None
+    assert (fault.code, fault.field) == ("invalid", "date")
+
+
 def test_the_day_counts_from_when_it_was_edited_not_from_when_it_arrived() -> None:
     assert date_after(None, create(time="07:30", at=NOW - 3_600_000)) == "2027-01-15"
 

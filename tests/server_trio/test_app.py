@@ -69,6 +69,11 @@ async def test_an_item_can_be_read_alone_and_among_all(server: WholeServer) -> N
     assert (everything.json["rev"], everything.json["last_mid"], everything.json["deleted"]) == (1, 0, [])
 
 
+async def test_the_sockets_address_says_what_it_is_to_a_plain_request(server: WholeServer) -> None:
+    answer = await server.http("GET", f"{ITEMS}/ws", token=server.token())
+    assert (answer.status, answer.json["error"]["code"]) == (426, "version")
+
+
 async def test_deleting_succeeds_for_an_unknown_id_too_but_only_a_real_one_makes_an_event(server: WholeServer) -> None:
     token = server.token()
     made = await server.post(alarm(), token)
