@@ -134,7 +134,13 @@ def note_seen(services: Services, user: UserId, device: DeviceId, cursor: Cursor
 def _device(asked: Asked) -> DeviceId:
     device = asked.query.get("device_id", "")
     if _DEVICE.fullmatch(device) is None:
-        raise Refused(Fault("invalid", "The query parameter device_id must name the device: 1 to 64 letters, digits, - or _.", field="device_id"))
+        raise Refused(
+            Fault(
+                "invalid",
+                "The query parameter device_id must name the device: 1 to 64 letters, digits, - or _.",
+                field="device_id",
+            )
+        )
     return DeviceId(device)
 
 
