@@ -143,6 +143,7 @@ from ._roster import (
     Roster,
     Verdict,
     has_it,
+    has_room,
     presence,
     will_ring,
 )
@@ -315,6 +316,7 @@ __all__ = [
     "event_type",
     "fault_text",
     "has_it",
+    "has_room",
     "new_epoch",
     "next_at",
     "next_due",

@@ -25,6 +25,9 @@ KEPT_MS = 30 * 86_400_000
 KEPT_ROWS = 10_000
 """Rows younger than `KEPT_MS`, and the newest `KEPT_ROWS`, are never trimmed (docs/protocol.md#log-keep)."""
 
+FULL_MS = 60_000
+"""How long a device beyond the limit should stay away (docs/protocol.md#limit-devices)."""
+
 NOBODY = DeviceId("")
 NO_MID = Mid(0)
 
@@ -62,6 +65,9 @@ def plain_at(account: Account, now: Wall) -> int:
 def _refuse(found: Found, submission: Submission) -> Fault | None:
     """What leaves the number unconsumed."""
     mid, want = submission.mid, found.last_mid + 1
+    if not found.room:
+        sentence = "This user has as many devices as are allowed; one that is not seen for 90 days is dropped."
+        return Fault("limit", sentence, field="device_id", retryable=True, retry_after_ms=FULL_MS)
     if submission.epoch is not None and submission.epoch != found.account.epoch:
         return Fault("epoch", "The server's history has another name now; resume, then send again.", field="epoch")
     if mid < 1:

@@ -83,6 +83,7 @@ class Found(Struct, frozen=True):
         last_mid: of the device. stored: its kept answer to the submission's number, if kept.
         record: the record named, if it lives. deleted: whether its identifier was used up.
         items: how many records the user has.
+        room: whether the device is known, or one more may become so.
     """
 
     account: Account
@@ -91,6 +92,7 @@ class Found(Struct, frozen=True):
     record: Record | None = None
     deleted: bool = False
     items: int = 0
+    room: bool = True
 
 
 class Outcome(Struct, frozen=True):

@@ -3,7 +3,7 @@
 Pure decisions over a frozen value; the hub keeps one `Roster` per user and carries out what is said here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -125,6 +125,14 @@ def presence(rows: Iterable[DeviceRow], online: frozenset[DeviceId]) -> tuple[De
         )
         for row in sorted(rows, key=_device_id)
     )
+
+
+def has_room(device: DeviceId, known: Collection[DeviceId], most: int) -> bool:
+    """Whether a device may be kept: none that is known goes for one that is not (docs/protocol.md#limit-devices).
+
+    A forgotten device begins again at mid 1, so what it sends twice would take effect twice.
+    """
+    return device in known or len(known) < most
 
 
 def will_ring(device: DevicePresence, epoch: Epoch, rev: Rev) -> bool:

@@ -77,6 +77,10 @@ SIGNED_OUT: Final = Evicted(4003, "signed out")
 """docs/protocol.md#auth-sign-out"""
 
 
+CROWDED: Final = Evicted(4104, "too many devices")
+"""docs/protocol.md#limit-devices"""
+
+
 class Session:
     """One socket and its state machine; a `SocketHandler` of the transport.
 
@@ -352,6 +356,8 @@ class Session:
             known = await services.store.join(
                 join.user, join.device.id, join.device.name, join.conn, join.cursor, services.wall()
             )
+            if not known.room:
+                return CROWDED
             account, last_mid = known.account, known.last_mid
             services.hub.know_devices(join.user, known.devices)
         return Joined(account, last_mid, services.wall())

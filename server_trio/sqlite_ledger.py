@@ -26,6 +26,7 @@ from protocol import (
     Stored,
     UserId,
     Wall,
+    has_room,
 )
 
 from .sqlite_notes import Notes
@@ -138,6 +139,7 @@ class Ledger:
             record=record,
             deleted=deleted,
             items=cached.items,
+            room=not work.device or self.has_room(user, work.device),
         )
         try:
             outcome = work.decide(found)
@@ -215,8 +217,16 @@ class Ledger:
 
     # --------------------------------------------------------------------------------------- devices and epochs
 
-    def join(self, user: UserId, device: DeviceId, name: str, conn: int, cursor: Cursor | None, now: Wall) -> DeviceRow:
-        """Note a device that is here."""
+    def has_room(self, user: UserId, device: DeviceId) -> bool:
+        """Whether the device is known, or may become so."""
+        return has_room(device, self.devices(user), self._most_devices)
+
+    def join(
+        self, user: UserId, device: DeviceId, name: str, conn: int, cursor: Cursor | None, now: Wall
+    ) -> DeviceRow | None:
+        """Note a device that is here; None where there is no room for it."""
+        if not self.has_room(user, device):
+            return None
         known = self._device(user, device, now)
         row = DeviceRow(device, name, max(conn, known.conn), known.last_mid, cursor, max(now, known.seen))
         self._note_device(user, row)
@@ -224,6 +234,8 @@ class Ledger:
 
     def acked(self, user: UserId, device: DeviceId, epoch: Epoch, rev: Rev, now: Wall) -> None:
         """Note what a device has stored; it only grows here, since late polls may arrive out of order."""
+        if not self.has_room(user, device):
+            return
         known = self._device(user, device, now)
         acked = known.acked
         if epoch == self.account(user).epoch and (acked is None or acked.epoch != epoch or acked.rev < rev):
@@ -231,11 +243,7 @@ class Ledger:
         self._note_device(user, replace(known, acked=acked, seen=max(now, known.seen)))
 
     def _note_device(self, user: UserId, row: DeviceRow) -> None:
-        """Keep a device; where it is one too many, the one unseen longest goes."""
-        devices = self.devices(user)
-        if row.id not in devices and len(devices) >= self._most_devices:
-            self.forget_device(user, min(devices.values(), key=lambda other: (other.seen, other.id)).id)
-        devices[row.id] = row
+        self.devices(user)[row.id] = row
         self._notes.device(user, row)
 
     def forget_device(self, user: UserId, device: DeviceId) -> None:

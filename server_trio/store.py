@@ -87,11 +87,16 @@ class DeviceRow(Struct, frozen=True):
 
 
 class JoinedDevice(Struct, frozen=True):
-    """What a joining device must be told, and all devices of its user, itself included."""
+    """What a joining device must be told, and all devices of its user, itself included.
+
+    Attributes:
+        room: False: the user has as many devices as are allowed, and this one was not noted.
+    """
 
     account: Account
     last_mid: Mid
     devices: tuple[DeviceRow, ...]
+    room: bool = True
 
 
 class Rotated(Struct, frozen=True):

@@ -17,6 +17,7 @@ from protocol import (
     Epoch,
     ItemId,
     Limits,
+    Mid,
     Outcome,
     Page,
     Record,
@@ -156,7 +157,9 @@ class SqliteStore:
         def run(ledger: Ledger) -> JoinedDevice:
             row = ledger.join(user, device, name, conn, cursor, now)
             known = ledger.devices(user)
-            return JoinedDevice(ledger.account(user), row.last_mid, tuple(known[key] for key in sorted(known)))
+            last_mid = Mid(0) if row is None else row.last_mid
+            rows = tuple(known[key] for key in sorted(known))
+            return JoinedDevice(ledger.account(user), last_mid, rows, room=row is not None)
 
         return await self._writer.call(run)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from protocol._commit import KEPT_ROWS, commit_plain, new_epoch, trim
+from protocol._commit import KEPT_ROWS, commit, commit_plain, new_epoch, trim
 from protocol._edits import Create, Delete, Dismiss, Edit, Patch
 from protocol._errors import Fault
 from protocol._log import Account, Found, Outcome, Submission
@@ -282,3 +282,11 @@ def test_the_floor_rises_to_what_expired_but_ten_thousand_rows_stay(
     account = Account(EPOCH, Rev(rev), Rev(floor), NOW)
     assert trim(account, Rev(expired)) == replace(account, floor=Rev(after))
     assert KEPT_ROWS == 10_000
+
+
+def test_a_device_for_which_there_is_no_room_is_refused_and_may_come_again() -> None:
+    """docs/protocol.md#limit-devices"""
+    crowded = Found(Account(EPOCH), room=False)
+    outcome = commit(crowded, Submission(EPOCH, Mid(1), create(), "x"), DESK, NOW, zones, DEFAULT_LIMITS)
+    assert outcome.fault is not None
+    assert (outcome.fault.code, outcome.fault.retryable, outcome.account) == ("limit", True, crowded.account)

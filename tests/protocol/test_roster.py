@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol._messages import DevicePresence
-from protocol._roster import DeviceRow, Member, Roster, Verdict, has_it, presence, will_ring
+from protocol._roster import DeviceRow, Member, Roster, Verdict, has_it, has_room, presence, will_ring
 from protocol._types import DeviceId, Epoch, Monotonic, Rev, Wall
 
 
@@ -203,3 +203,10 @@ def test_never_more_than_the_limit_and_never_two_of_one_device(
         assert len(named) == len(set(named))
         assert not {device for device, _ in found.left} & set(named)
         assert len({device for device, _ in found.left}) == len(found.left)
+
+
+def test_a_known_device_always_has_room_and_an_unknown_one_only_below_the_limit() -> None:
+    """docs/protocol.md#limit-devices"""
+    assert has_room(DESK, {DESK}, 1)
+    assert not has_room(LAP, {DESK}, 1)
+    assert has_room(LAP, {DESK}, 2)
