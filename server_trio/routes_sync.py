@@ -63,6 +63,10 @@ async def _plain_listing(services: Services, asked: Asked, user: UserId) -> Answ
 # ----------------------------------------------------------------------------------------------------------- long poll
 
 
+SIGNED_OUT: Final = Fault("forbidden", "This session was signed out; sign in again.")
+"""What a poll is told that waited while its session ended (docs/protocol.md#auth-sign-out)."""
+
+
 async def get_changes(services: Services, asked: Asked, who: Verified) -> Answer:
     """What happened after a cursor, waiting for something to happen (docs/protocol.md#http-changes-wait)."""
     device, cursor, wait = _device(asked), _cursor(asked), _wait(services, asked)
@@ -73,6 +77,8 @@ async def get_changes(services: Services, asked: Asked, who: Verified) -> Answer
         if decision == account.rev and wait:
             with trio.move_on_after(wait):
                 await changed.wait()
+            if not await services.store.session_alive(who.session):
+                raise Refused(SIGNED_OUT)
     if isinstance(decision, str):
         return _start_afresh(services, asked, await _history(services, who.user, account, decision), decision)
     return await _events(services, asked, who.user, device, account.epoch, decision)

@@ -110,6 +110,23 @@ async def test_a_long_poll_is_answered_the_moment_something_happens(server: Whol
     assert [event["type"] for event in replies[0].json["events"]] == ["alarm_created"]
 
 
+async def test_a_poll_that_waits_while_its_session_is_signed_out_hears_nothing_more(server: WholeServer) -> None:
+    """docs/protocol.md#auth-sign-out"""
+    token, replies = server.token(), []
+    epoch = (await server.http("GET", ITEMS, token=token)).json["epoch"]
+
+    async def poll() -> None:
+        replies.append(await server.http("GET", f"{ITEMS}/changes?device_id=p&since={epoch}:0&wait=25", token=token))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poll)
+            await eventually(lambda: any(person.polls for person in server.services.hub._people.values()))
+            await server.http("POST", "/api/auth/logout", token=token)
+            await server.post(alarm(), server.token())
+    assert (replies[0].status, replies[0].code) == (403, "forbidden")
+
+
 async def test_the_long_polls_of_two_devices_wait_side_by_side_and_both_are_answered(server: WholeServer) -> None:
     token = server.token()
     epoch = (await server.http("GET", ITEMS, token=token)).json["epoch"]
