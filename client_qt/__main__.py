@@ -20,7 +20,7 @@ from .local_zone import local_zone
 from .polling import Requests
 from .server_address import AddressError, read_address
 from .session import Network
-from .tokens import FixedToken, PasswordTokens, TokenSource
+from .tokens import FixedToken, NoCredentials, PasswordTokens, TokenSource
 
 
 USAGE = 2
@@ -101,21 +101,19 @@ def _tokens(options: argparse.Namespace, requests: Requests) -> TokenSource:
     token = options.token or os.environ.get("TOCSIN_TOKEN")
     if token:
         return FixedToken(token)
-    if not options.user:
-        raise StartError("no_credentials", "Say who signs in: --user NAME, or bring a token in TOCSIN_TOKEN.")
-    return PasswordTokens(requests, options.user, _password(from_input=options.password_stdin))
+    password = _password(from_input=options.password_stdin) if options.user else None
+    return NoCredentials() if password is None else PasswordTokens(requests, options.user, password)
 
 
-def _password(*, from_input: bool) -> str:
+def _password(*, from_input: bool) -> str | None:
+    """None where there is nobody to ask."""
     if from_input:
         # Byte by byte: what follows the line are commands, and must not vanish into a buffer.
         line = bytearray()
         while (byte := os.read(sys.stdin.fileno(), 1)) not in {b"", b"\n"}:
             line += byte
         return line.decode(errors="replace").rstrip("\r")
-    if not sys.stdin.isatty():
-        raise StartError("no_credentials", "Bring a password with --password-stdin, or a token in TOCSIN_TOKEN.")
-    return getpass.getpass()
+    return getpass.getpass() if sys.stdin.isatty() else None
 
 
 if __name__ == "__main__":

@@ -56,6 +56,24 @@ class FixedToken:
         return checked(self._token)
 
 
+class NoCredentials:
+    """Nothing to sign in with: the device runs on what it has, for no lack of an account may silence a stored alarm."""
+
+    def __repr__(self) -> str:
+        return "<NoCredentials>"
+
+    async def token(self, *, fresh: bool) -> str:  # noqa: ARG002 - there is none
+        """Never brings one.
+
+        Raises:
+            TokenRefusedError: always, in words that say what to bring.
+        """
+        raise TokenRefusedError(
+            "Nothing to sign in with: start with --user NAME and --password-stdin, or bring a token in TOCSIN_TOKEN.",
+            rejected=True,
+        )
+
+
 class _Grant(msgspec.Struct):
     access_token: str
     refresh_token: str | None = None
