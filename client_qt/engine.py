@@ -199,6 +199,9 @@ class Engine:
         match heard:
             case client.LinkChanged():
                 self.sync.link_changed(heard)
+                if heard.state in {"offline", "stopped"}:
+                    # The wait is for news, and there will be none.
+                    self.ringer.release()
             case client.Welcomed(user=user):
                 self._settle()
                 if user != self._user:

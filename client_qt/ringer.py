@@ -70,7 +70,7 @@ class Ringer:
         self._held_until = self._time.clocks.monotonic() + seconds
 
     def release(self) -> None:
-        """The news is here: begin what rings by it."""
+        """The news is here, or there will be none: begin what rings."""
         self._held_until = float("-inf")
         self.poke()
 

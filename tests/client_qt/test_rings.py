@@ -19,9 +19,10 @@ from client_qt.commands import (
     StartTimer,
     StopRing,
 )
-from client_qt.events import Problem
+from client_qt.events import Problem, StatusChanged
 from client_qt.local_state import PutSkew
 from client_qt.timekeeping import FAR_MS
+from client_qt.tokens import FixedToken, NoCredentials
 from protocol import ItemId, client
 
 from .desk import MONDAY_MS, Desk, TurnedClocks, desk
@@ -318,6 +319,14 @@ async def test_an_alarm_edited_to_a_time_just_past_waits_for_the_next_day(
 DEAD = "http://127.0.0.1:9"
 
 
+class NoAnswer:
+    """A server that neither answers nor refuses."""
+
+    async def token(self, *, fresh: bool) -> str:
+        await trio.sleep_forever()
+        raise AssertionError(fresh)
+
+
 async def test_with_a_server_rings_wait_for_news_and_for_three_seconds_at_most(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -325,10 +334,24 @@ async def test_with_a_server_rings_wait_for_news_and_for_three_seconds_at_most(
     async with desk(tmp_path, clocks) as device:
         await wake(device)
     clocks.sleep(60)
-    async with desk(tmp_path, clocks, url=DEAD, cut=True) as device:
+    async with desk(tmp_path, clocks, url=DEAD, tokens=NoAnswer()) as device:
         started = clocks.wall_ms
         await trio.sleep(20)
         assert [at - started for at in when(device)] == [3_000]
+
+
+async def test_a_refused_attempt_ends_the_wait(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """No news will come, so a dead server makes no ring late."""
+    clocks = before_seven(10)
+    async with desk(tmp_path, clocks) as device:
+        await wake(device)
+    clocks.sleep(60)
+    for tokens, link in ((FixedToken("good"), "offline"), (NoCredentials(), "stopped")):
+        async with desk(tmp_path, clocks, url=DEAD, tokens=tokens, cut=link == "offline") as device:
+            started = clocks.wall_ms
+            await trio.sleep(2)
+            assert [at - started for at in when(device)] == [0]
+            assert link in {event.status.link for event in device.of(StatusChanged)}
 
 
 async def test_news_that_comes_ends_the_wait(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -336,7 +359,7 @@ async def test_news_that_comes_ends_the_wait(tmp_path: Path, autojump_clock: Moc
     async with desk(tmp_path, clocks) as device:
         await wake(device)
     clocks.sleep(60)
-    async with desk(tmp_path, clocks, url=DEAD, cut=True) as device:
+    async with desk(tmp_path, clocks, url=DEAD, tokens=NoAnswer()) as device:
         started = clocks.wall_ms
         await trio.sleep(1)
         device.engine._hear(client.Synced())
@@ -345,7 +368,7 @@ async def test_news_that_comes_ends_the_wait(tmp_path: Path, autojump_clock: Moc
 
 
 async def test_a_link_that_comes_and_goes_cannot_keep_a_ring_waiting(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with desk(tmp_path, before_seven(10), url=DEAD, cut=True) as device:
+    async with desk(tmp_path, before_seven(10), url=DEAD, tokens=NoAnswer()) as device:
         await wake(device)
         for _ in range(30):
             await trio.sleep(1)
@@ -356,7 +379,7 @@ async def test_a_link_that_comes_and_goes_cannot_keep_a_ring_waiting(tmp_path: P
 async def test_one_that_rings_already_rings_on_while_the_link_comes_back(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with desk(tmp_path, before_seven(10), url=DEAD, cut=True) as device:
+    async with desk(tmp_path, before_seven(10), url=DEAD, tokens=NoAnswer()) as device:
         await wake(device)
         await trio.sleep(15)
         device.engine._settle()
