@@ -198,10 +198,7 @@ class Engine:
     def _hear(self, heard: Heard) -> None:  # noqa: C901 - one case for each output
         match heard:
             case client.LinkChanged():
-                self.sync.link_changed(heard)
-                if heard.state in {"offline", "stopped"}:
-                    # The wait is for news, and there will be none.
-                    self.ringer.release()
+                self._link_changed(heard)
             case client.Welcomed(user=user):
                 self._settle()
                 if user != self._user:
@@ -230,6 +227,12 @@ class Engine:
             case _:
                 assert_never(heard)
         self._refresh()
+
+    def _link_changed(self, link: client.LinkChanged) -> None:
+        self.sync.link_changed(link)
+        if link.state in {"offline", "stopped"}:
+            # Rings wait for news, and there will be none.
+            self.ringer.release()
 
     # --- time ---
 
