@@ -136,16 +136,30 @@ def _timer_fields(words: list[str]) -> dict[str, Any]:
 
 
 def _is_days(word: str) -> bool:
-    return all(day in DAYS for day in word.lower().split(","))
+    """Whether it is a list of days; one with a mistyped day must not become the label of an alarm that rings once.
+
+    Raises:
+        CommandError: `invalid`, some of its words are days and the others are not.
+    """
+    words = word.lower().split(",")
+    wrong = [day for day in words if day not in DAYS]
+    if wrong and len(wrong) < len(words) and all(map(str.isalpha, words)):
+        raise CommandError(
+            "invalid", f"{wrong[0]!r} is no day; days: {','.join(DAYS)}; a label like that: label={word}.", "days"
+        )
+    return not wrong
 
 
 def _rest(kind: Kind, words: list[str]) -> dict[str, Any]:
-    """`field=value` words, then a label."""
-    count = 0
-    while count < len(words) and words[count].partition("=")[0] in _NAMES[kind] and "=" in words[count]:
-        count += 1
-    fields = _assignments(kind, words[:count])
-    return fields | ({"label": " ".join(words[count:])} if words[count:] else {})
+    """`field=value` words, and a label of all others: a mistyped field must not vanish into it."""
+    fields = _assignments(kind, filter(_is_assignment, words))
+    label = " ".join(word for word in words if not _is_assignment(word))
+    return fields | ({"label": label} if label else {})
+
+
+def _is_assignment(word: str) -> bool:
+    name, equals, _ = word.partition("=")
+    return bool(equals) and name.isidentifier()
 
 
 def _assignments(kind: Kind, words: Iterable[str]) -> dict[str, Any]:
@@ -154,7 +168,8 @@ def _assignments(kind: Kind, words: Iterable[str]) -> dict[str, Any]:
         name, equals, text = word.partition("=")
         if not equals or name not in _NAMES[kind]:
             known = ", ".join(_NAMES[kind])
-            raise CommandError("bad_command", f"{word!r} is no field=value; fields of a {kind}: {known}.", name or None)
+            sentence = f"{word!r} is no field=value; fields of a {kind}: {known}"
+            raise CommandError("bad_command", f"{sentence}; a label with = in it: label='…'.", name or None)
         fields[_ALIAS.get(name, name)] = _VALUES.get(name, _json)(text)
     return fields
 

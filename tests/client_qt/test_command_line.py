@@ -56,7 +56,12 @@ LINES: list[tuple[str, Command]] = [
     ("alarm add 07:00 'mo'", an_alarm(days=["mo"])),
     ("alarm add 07:00 --date 2027-01-31 Off we go", an_alarm(date="2027-01-31", label="Off we go")),
     ("alarm add 07:00 fr ring_s=30 tz=Asia/Tokyo Its", an_alarm(days=["fr"], ring_s=30, tz="Asia/Tokyo", label="Its")),
-    ("alarm add 07:00 E=mc2", an_alarm(label="E=mc2")),
+    ("alarm add 07:00 label=E=mc2", an_alarm(label="E=mc2")),
+    ("alarm add 07:00 2+2=4", an_alarm(label="2+2=4")),
+    ("alarm add 07:00 Wake ring_s=30 up", an_alarm(label="Wake up", ring_s=30)),
+    ("alarm add 07:00 label=mo,xx", an_alarm(label="mo,xx")),
+    ("alarm add 07:00 'We, the people'", an_alarm(label="We, the people")),
+    ("alarm add 07:00 tea,milk", an_alarm(label="tea,milk")),
     ("alarm edit a1b2 time=08:00 days=mo,fr", EditItem(WAKE, {"time": "08:00", "days": ["mo", "fr"]})),
     ("alarm edit a1b2 days= enabled=off", EditItem(WAKE, {"days": [], "enabled": False})),
     ("alarm edit a1b2 label='Get up' date=none", EditItem(WAKE, {"label": "Get up", "date": None})),
@@ -145,6 +150,23 @@ def test_a_line_that_cannot_be_read_says_why(line: str, code: str) -> None:
         read(line)
     assert refused.value.code == code
     assert str(refused.value).endswith((".", "`."))
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "named"),
+    [
+        ("alarm add 07:00 mo,xx", "days", "'xx' is no day; days: mo,tu,"),
+        ("alarm add 07:00 mon,tu Work", "days", "'mon' is no day"),
+        ("timer add 5m color=red x", "color", "'color=red' is no field=value; fields of a timer: duration, label"),
+        ("timer add 5m x color=red", "color", "'color=red'"),
+    ],
+)
+def test_a_mistyped_day_or_field_does_not_become_the_label(line: str, field: str, named: str) -> None:
+    """It would look like success, and the alarm would ring at other times than was meant."""
+    with pytest.raises(CommandError) as refused:
+        read(line)
+    assert refused.value.field == field
+    assert named in str(refused.value)
 
 
 @given(st.text(min_size=1).filter(str.strip))
