@@ -12,7 +12,7 @@ from typing import assert_never
 
 import trio
 
-from protocol import App, Replica, Snooze, Timing, Zones, client
+from protocol import App, ItemId, Record, Replica, Snooze, Timing, Zones, client
 from protocol.zones import system_zones
 
 from .commands import Command, CommandError
@@ -36,6 +36,7 @@ from .orders import Orders
 from .ringer import Ringer, Surroundings, Told
 from .ringing import Ended, Sounding
 from .session import Heard, Network, Session
+from .standing import over, to_ring
 from .storing import Writer, Writes
 from .sync_manager import Counts, Status, SyncManager
 from .timekeeping import Clocks, Timekeeper, system_clocks
@@ -74,6 +75,7 @@ class Engine:
         self._tell = tell
         self._presence: PresenceSeen = PresenceSeen(())
         self._user = local.user
+        self._zones = zones
         self.time = Timekeeper(clocks or system_clocks(), local.skew_ms)
         self._kept_skew_ms = local.skew_ms
         self._was_far = False
@@ -169,6 +171,14 @@ class Engine:
             rejections=copy.rejections,
             devices=self._presence.devices,
         )
+
+    def over(self) -> frozenset[ItemId]:
+        """Timers that have ended and will not ring any more."""
+        return over(self.copy.records.values(), self.time.now_for, self._zones)
+
+    def to_ring(self) -> tuple[Record, ...]:
+        """Records that ring now, or will if nothing is changed."""
+        return to_ring(self.copy.records.values(), self.time.now_for, self._zones)
 
     def _status_now(self) -> Status:
         return self.sync.status(Counts(self.copy.unanswered, len(self.copy.rejections), self.time.skew_ms))

@@ -20,7 +20,8 @@ Names and meanings below are stable; members may be added.
     presence   devices [{device_id, name, online, acked_epoch, acked_rev, last_seen}]
     problem    code, message: something to know (unusable damaged clock_far, or a code of the protocol)
     reply      command (its words), ref (number of the line, from 1), ok; with ok: id, ids (of the items concerned),
-               and what was asked for: records, status, devices, rejections, help; without: code, message, field
+               and what was asked for: records, over (timers that have ended for good), status, devices, armed (by item
+               that will ring: the devices known to do so), rejections, help; without: code, message, field
     error      code, message: it cannot start; the exit status is 2
     bye        the last line of a clean end
 
@@ -31,12 +32,12 @@ A change is answered once it is on this device's disk; `answered` follows when t
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import NamedTuple, assert_never
 
 import trio
 
-from protocol import will_ring
+from protocol import Record, will_ring
 
 from .command_line import HELP, Query, read_line
 from .commands import CommandError
@@ -151,7 +152,7 @@ class Headless:
             self.tell(Failed(ref, error.code, str(error), error.field))
             return True
         if isinstance(asked.command, str):
-            answer = _answer(engine.snapshot, asked.command)
+            answer = _answer(engine, engine.snapshot, asked.command)
             self._say({"event": "reply", "command": asked.name, "ref": ref, "ok": True, **answer})
             return asked.command != "quit"
         self._asked[ref] = asked.name
@@ -159,14 +160,15 @@ class Headless:
         return True
 
 
-def _answer(snapshot: Snapshot, query: Query) -> Line:
+def _answer(engine: Engine, snapshot: Snapshot, query: Query) -> Line:
     match query:
         case "list":
-            return {"records": list(snapshot.records.values()), "waiting": sorted(snapshot.waiting)}
+            listed = list(snapshot.records.values())
+            return {"records": listed, "waiting": sorted(snapshot.waiting), "over": sorted(engine.over())}
         case "status":
             return {"status": status_facts(snapshot.status), "device": snapshot.device}
         case "presence":
-            return {"devices": snapshot.devices, "armed": _armed(snapshot)}
+            return {"devices": snapshot.devices, "armed": _armed(snapshot, engine.to_ring())}
         case "rejections":
             return {"rejections": snapshot.rejections}
         case "help":
@@ -177,14 +179,14 @@ def _answer(snapshot: Snapshot, query: Query) -> Line:
             assert_never(query)
 
 
-def _armed(snapshot: Snapshot) -> dict[str, list[str]]:
-    """By item, which devices will ring for it as it is now; no more than that is claimed."""
+def _armed(snapshot: Snapshot, records: Iterable[Record]) -> dict[str, list[str]]:
+    """By item that will ring, which devices will ring for it as it is now; no more than that is claimed."""
     epoch = snapshot.epoch
     if epoch is None:
         return {}
     return {
-        item: [device.device_id for device in snapshot.devices if will_ring(device, epoch, record.rev)]
-        for item, record in snapshot.records.items()
+        record.id: [device.device_id for device in snapshot.devices if will_ring(device, epoch, record.rev)]
+        for record in records
     }
 
 

@@ -125,8 +125,9 @@ def plain_words(line: Mapping[str, Any]) -> str:
     if line.get("help"):
         return str(line["help"])
     records = line.get("records")
-    rows = [record_words(record) for record in records] if isinstance(records, list) else []
-    left_out = {"event", "t", "records"} if rows else {"event", "t"}
+    over = line.get("over", ())
+    rows = [record_words(record, is_over=record.id in over) for record in records] if isinstance(records, list) else []
+    left_out = {"event", "t", "records", "over"} if rows else {"event", "t"}
     facts = (f"{name}={_encode(value).decode()}" for name, value in line.items() if name not in left_out)
     return "\n".join([f"{line['event']} {' '.join(facts)}".rstrip(), *rows])
 
@@ -144,20 +145,23 @@ def status_words(status: Status) -> str:
     return f"link  {' · '.join(parts)}{' · SIGN IN' if status.sign_in else ''}"
 
 
-def record_words(record: Record) -> str:
-    """A row of the list."""
+def record_words(record: Record, *, is_over: bool = False) -> str:
+    """A row of the list; `is_over`: a timer that has ended for good."""
     match record:
         case Alarm():
             when = ",".join(record.days) or record.date or "once"
             state = "" if record.enabled else " (off)"
             return f"{record.id[:8]}  alarm  {record.time} {when} {record.tz}  {record.label}{state}"
         case Timer():
-            return f"{record.id[:8]}  timer  {say_duration(record.duration_ms)} {_phase(record)}  {record.label}"
+            phase = "over" if is_over else _phase(record)
+            return f"{record.id[:8]}  timer  {say_duration(record.duration_ms)} {phase}  {record.label}"
         case _:
             assert_never(record)
 
 
 def _phase(timer: Timer) -> str:
+    if timer.run is not None and timer.acked == timer.run:
+        return "over"
     if timer.ends_at is not None:
         ends = datetime.fromtimestamp(timer.ends_at / 1000).astimezone()
         return f"running until {ends:%H:%M:%S}"

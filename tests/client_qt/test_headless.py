@@ -223,9 +223,13 @@ async def test_presence_also_says_which_devices_will_ring_for_an_item(tmp_path: 
         await one.event("synced")
         item = (await one.reply("timer add 1m"))["id"]
         await one.event("answered")
+        await one.reply("timer add 2m")
+        await one.event("answered")
+        await one.reply(f"start {item}")
+        await one.event("answered")
         device = one.lines[0]["device"]
         with trio.fail_after(20):
-            while home.store.devices[device].acked_rev < 1:  # noqa: ASYNC110 - the fake server tells nobody
+            while home.store.devices[device].acked_rev < 3:  # noqa: ASYNC110 - the fake server tells nobody
                 await trio.sleep(0.05)
         next(iter(home.peers)).show_presence()
         await one.event("presence")
@@ -271,6 +275,16 @@ def test_for_people_it_speaks_in_words(tmp_path: Path) -> None:
     assert "unknown_id" in said
     assert "snooze [ID] [5m]" in said
     assert "{" not in said.splitlines()[0]
+
+
+async def test_a_timer_that_was_stopped_is_listed_as_over(tmp_path: Path) -> None:
+    async with program(tmp_path) as one:
+        item = (await one.reply("timer add 300ms"))["id"]
+        await one.reply(f"start {item}")
+        await one.event("ring")
+        assert (await one.reply("list"))["over"] == []
+        await one.reply("stop")
+        assert (await one.reply("list"))["over"] == [item]
 
 
 def test_there_is_no_window_yet(capsys: pytest.CaptureFixture[str]) -> None:
