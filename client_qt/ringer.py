@@ -3,13 +3,14 @@
 It never sleeps for long, because Trio's clock stands still while the machine does, and compares instants instead.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import trio
 
 from protocol import ItemId, Record, Snooze, Zones
 
+from .late_news import LateNews
 from .local_state import LocalWrite, Mark, RingKey
 from .ringing import Agenda, Book, Ended, Open, Sounding, Turn, Why, forget, silence, turn, unsnooze
 from .timekeeping import Timekeeper
@@ -52,6 +53,7 @@ class Ringer:
         self._around = around
         self._agenda = Agenda(zones)
         self._poked = trio.Event()
+        self._late_news = LateNews(zones, time.clocks.monotonic)
         self._held_until = float("-inf")
         self._settle_s = 0.0
         self._due_since: dict[RingKey, float] = {}
@@ -72,15 +74,21 @@ class Ringer:
     def release(self) -> None:
         """The news is here, or there will be none: begin what rings."""
         self._held_until = float("-inf")
+        self._late_news.settle(self._around.records())
         self.poke()
 
-    def _held(self, windows: Open) -> frozenset[RingKey]:
-        """Rings that wait for news. None waits longer than one hold lasts, however often the link comes and goes."""
+    def _held(self, windows: Open) -> dict[RingKey, float]:
+        """Rings that wait for news, and until when."""
+        late = self._late_news.held(windows, self._around.records(), self.book.marks.keys(), self._time.now_for)
+        held = self._held_for_all(windows)
+        return {key: max(until.get(key, 0.0) for until in (late, held)) for key in late.keys() | held.keys()}
+
+    def _held_for_all(self, windows: Open) -> dict[RingKey, float]:
+        """None waits longer than one hold lasts, however often the link comes and goes."""
         now = self._time.clocks.monotonic()
         self._due_since = {key: self._due_since.get(key, now) for key in windows if key not in self.book.sounding}
-        if now >= self._held_until:
-            return frozenset()
-        return frozenset(key for key, since in self._due_since.items() if now < since + self._settle_s)
+        held = {key: min(since + self._settle_s, self._held_until) for key, since in self._due_since.items()}
+        return {key: until for key, until in held.items() if now < until}
 
     # --- looking ---
 
@@ -116,12 +124,8 @@ class Ringer:
         held = self._held(windows)
         self._take(turn(self.book, windows, self._around.records(), self._time.now_for, held))
         self._forget()
-        waits = [LOOK_S, wait_ms / 1000, *([self._held_for(held)] if held else [])]
-        return max(SHORTEST_S, min(waits))
-
-    def _held_for(self, held: Iterable[RingKey]) -> float:
-        first = min(self._due_since[key] for key in held) + self._settle_s
-        return min(first, self._held_until) - self._time.clocks.monotonic()
+        news = min(held.values(), default=float("inf")) - self._time.clocks.monotonic()
+        return max(SHORTEST_S, min(LOOK_S, wait_ms / 1000, news))
 
     def _forget(self) -> None:
         now = self._time.clocks.monotonic()

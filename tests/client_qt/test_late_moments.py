@@ -1,4 +1,4 @@
-"""What a sleep, or a server that refuses, does to a ring that was believed to be settled."""
+"""What a sleep, a server that refuses, or news from the past does to a ring that was believed to be settled."""
 
 from pathlib import Path
 
@@ -6,10 +6,11 @@ import trio
 from trio.testing import MockClock
 
 from client_qt.commands import CreateItem, SnoozeRing, StartTimer, StopRing
-from protocol import ClockEstimate, Epoch, Result, Rev, client
-from protocol._facts import ResultHeard
+from protocol import ClockEstimate, Epoch, Mid, Record, Result, Rev, RunId, client
+from protocol._facts import ResultHeard, SnapshotHeard
 
-from .desk import Desk, TurnedClocks, desk
+from .desk import MONDAY_MS, Desk, TurnedClocks, desk
+from .records import running
 from .test_rings import SEVEN, before_seven, wake, when
 
 
@@ -105,3 +106,62 @@ async def test_a_stop_that_is_refused_stays_a_stop_here(tmp_path: Path, autojump
         refuse_the_newest(device)
         await trio.sleep(60)
         assert len(device.rings) == 1
+
+
+# --- rings heard of when they are long due ----------------------------------------------------------------------------
+
+
+def hear(device: Desk, rev: int, record: Record) -> None:
+    """News of a server, that reaches a device which is live."""
+    device.engine._store(client.Store(rev, SnapshotHeard(Epoch("e1"), Rev(rev), Mid(0), items=(record,))))
+
+
+async def test_a_timer_that_was_stopped_elsewhere_is_not_heard_while_its_news_comes_in(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """It was started and stopped without a network; the two changes come one after the other."""
+    async with desk(tmp_path, TurnedClocks()) as device:
+        await trio.sleep(60)
+        hear(device, 1, running(ends_at=MONDAY_MS + 30_000))
+        await trio.sleep(0.5)
+        hear(device, 2, running(ends_at=MONDAY_MS + 30_000, acked=RunId("r1")))
+        await trio.sleep(60)
+        assert device.rings == []
+
+
+async def test_a_late_ring_that_nobody_stopped_is_heard_after_a_second(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Whatever else comes in meanwhile makes it no later."""
+    async with desk(tmp_path, TurnedClocks()) as device:
+        await trio.sleep(60)
+        hear(device, 1, running(ends_at=MONDAY_MS + 30_000))
+        await trio.sleep(0.6)
+        hear(device, 2, running(ends_at=MONDAY_MS + 30_000, label="Tea"))
+        await trio.sleep(60)
+        assert [at - MONDAY_MS for at in when(device)] == [61_000]
+
+
+async def test_a_ring_that_came_due_here_is_never_held(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Also where the device slept over it and hears news of it as it wakes, or where the news is only a little late."""
+    clocks = TurnedClocks()
+    async with desk(tmp_path, clocks) as device:
+        hear(device, 1, running(ends_at=MONDAY_MS + 30_000))
+        await trio.sleep(10)
+        clocks.sleep(60)
+        hear(device, 2, running(ends_at=MONDAY_MS + 30_000, label="Tea"))
+        await trio.sleep(0.01)
+        assert [at - MONDAY_MS for at in when(device)] == [70_000]
+        hear(device, 3, running("egg", ends_at=clocks.wall_ms - 900))
+        await trio.sleep(0.01)
+        assert len(device.rings) == 2
+
+
+async def test_in_step_no_late_ring_waits(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """docs/protocol.md#ring-start-at-synced: there is no more news than this."""
+    async with desk(tmp_path, TurnedClocks()) as device:
+        await trio.sleep(60)
+        hear(device, 1, running(ends_at=MONDAY_MS + 30_000))
+        device.engine._hear(client.Synced())
+        await trio.sleep(0.01)
+        assert [at - MONDAY_MS for at in when(device)] == [60_000]
