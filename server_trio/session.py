@@ -13,6 +13,8 @@ import trio
 
 from protocol import Fault, Handle, Mid, SessionId, Tick
 from protocol.server import (
+    CROWDED,
+    SIGNED_OUT,
     AbortTransport,
     Accept,
     Answered,
@@ -71,14 +73,6 @@ Question = Apply | Join | ReadPage | ReadState | ReadHead | RenewEpoch | StoreAc
 """Outputs that ask the rest of the server for something; an input answers most of them."""
 
 Ending = CloseTransport | AbortTransport | Leave | Accept | Refuse
-
-
-SIGNED_OUT: Final = Evicted(4003, "signed out")
-"""docs/protocol.md#auth-sign-out"""
-
-
-CROWDED: Final = Evicted(4104, "too many devices")
-"""docs/protocol.md#limit-devices"""
 
 
 class Session:

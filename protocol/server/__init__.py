@@ -15,6 +15,8 @@ from ._connection import (
     ServerConnection,
 )
 from ._inputs import (
+    CROWDED,
+    SIGNED_OUT,
     Answered,
     Blocked,
     Closed,
@@ -92,7 +94,9 @@ from ._table import (
 
 
 __all__ = [
+    "CROWDED",
     "SERVER",
+    "SIGNED_OUT",
     "SUBPROTOCOL",
     "AbortTransport",
     "Accept",

@@ -3,7 +3,7 @@
 `wall` is the server's clock when the fact arrived, ms; `now`, which comes beside every input, is monotonic.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from .._errors import Fault
 from .._log import Account, Page, State
@@ -92,6 +92,13 @@ class Evicted(Value, frozen=True):
     code: int
     reason: str
     conn: int | None = None
+
+
+SIGNED_OUT: Final = Evicted(4003, "signed out")
+"""Its session was signed out (docs/protocol.md#auth-sign-out)."""
+
+CROWDED: Final = Evicted(4104, "too many devices")
+"""The user has as many devices as are allowed, and this is another one (docs/protocol.md#limit-devices)."""
 
 
 class Answered(Value, frozen=True):
