@@ -245,11 +245,31 @@ async def timer_rings_in_unison(story: Story, a: Device, b: Device) -> str:
     if len(ends) != 1:
         raise StepFailed(f"the timer ends at different times: {ends}")
     story.tell(f"a timer of 3 s started on A runs on B; both end it at {ends.pop()} ms of the server's clock")
+    await counts_down(story, a, b, made)
     rings = [await d.event("the ring", lambda e: e["event"] == "ring" and e["id"] == made) for d in (a, b)]
     spread = abs(rings[0]["local_ns"] - rings[1]["local_ns"]) / 1e6
     late = statistics.mean(ring["at"] - ring["due"] for ring in rings)
     story.tell(f"both ring: {spread:.1f} ms apart, {late:.0f} ms after the due instant")
     return made
+
+
+async def counts_down(story: Story, a: Device, b: Device, timer: str) -> None:
+    """What is left, by each device's own reckoning, at two moments."""
+    looks: list[tuple[float, float]] = []
+    for _ in range(2):
+        await trio.sleep(0.7)
+        looks.append((await left(a, timer), await left(b, timer)))
+    (a1, b1), (a2, b2) = looks
+    if not (0 < a2 < a1 < 3 and 0 < b2 < b1 < 3 and abs(a1 - b1) < 0.5 and abs(a2 - b2) < 0.5):
+        raise StepFailed(f"the timer does not count down on both alike: {looks}")
+    story.tell(f"it counts on both: {a1:.2f} s left on A and {b1:.2f} s on B, then {a2:.2f} s and {b2:.2f} s")
+
+
+async def left(device: Device, timer: str) -> float:
+    """Seconds that a device would show of a running timer, at the moment of its reply."""
+    reply = await device.say("status")
+    server_ms = reply["t"] + (reply["status"]["clock_offset_ms"] or 0)
+    return float(device.records[timer]["ends_at"] - server_ms) / 1000
 
 
 async def stop_silences_all(story: Story, a: Device, b: Device, timer: str) -> None:
