@@ -1,6 +1,6 @@
 """From what a user asks to the edit that asks it of every device: filled in and checked here as the server will do it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, assert_never
 from uuid import uuid4
 
@@ -60,11 +60,16 @@ from .commands import (
 _NOBODY = DeviceId("")
 
 
+def random_id() -> str:
+    """A name that nothing else has: of an item, or of a timer's run."""
+    return str(uuid4())
+
+
 class Desk(NamedTuple):
     """What an edit is made upon.
 
     Attributes:
-        records: as shown. now: the estimate of the server's clock.
+        records: as shown. now: the estimate of the server's clock. new_id: where names of items and runs come from.
     """
 
     replica: Replica
@@ -72,6 +77,7 @@ class Desk(NamedTuple):
     now: Wall
     zones: Zones
     limits: Limits
+    new_id: Callable[[], str] = random_id
 
     def at(self, item: ItemId) -> int:
         """The `at` of the next edit of an item."""
@@ -91,7 +97,7 @@ class Desk(NamedTuple):
 
 def creation(desk: Desk, command: CreateItem, item: ItemId | None = None) -> Create:
     """A new record; a once alarm without a day gets the next one on which its time comes."""
-    item = item or ItemId(str(uuid4()))
+    item = item or ItemId(desk.new_id())
     return Create(kind=command.kind, id=item, at=desk.at(item), fields=dict(command.fields))
 
 
@@ -116,16 +122,16 @@ def edit_of(desk: Desk, command: ItemCommand) -> Edit | None:
                 raise CommandError("no_effect", f"The server has {name_of(record)}; there is nothing to restore.")
             return restore_aside(desk.replica, item, at)
         case _:
-            return _timer_edit(_timer(record), at, desk.now, command)
+            return _timer_edit(desk, _timer(record), at, command)
 
 
 TimerCommand = StartTimer | PauseTimer | ResumeTimer | AddTime | ResetTimer
 
 
-def _timer_edit(timer: Timer, at: int, now: Wall, command: TimerCommand) -> Edit:
-    common: dict[str, Any] = {"kind": "timer", "id": timer.id, "at": at, "moment": now}
+def _timer_edit(desk: Desk, timer: Timer, at: int, command: TimerCommand) -> Edit:
+    common: dict[str, Any] = {"kind": "timer", "id": timer.id, "at": at, "moment": desk.now}
     if isinstance(command, StartTimer):
-        return Start(**common, run=RunId(str(uuid4())))
+        return Start(**common, run=RunId(desk.new_id()))
     common["run"] = timer.run or RunId("none")
     match command:
         case PauseTimer():

@@ -1,7 +1,7 @@
 """Carries out what the user asks: edits into the outbox, rings silenced at once, settings kept."""
 
 from collections.abc import Callable
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, Protocol, assert_never
 
 from protocol import (
     Edit,
@@ -45,11 +45,10 @@ from .commands import (
     SyncNow,
     TakeOver,
 )
-from .edits import Desk, creation, edit_of, entry_for, name_of
+from .edits import Desk, creation, edit_of, entry_for, name_of, random_id
 from .local_copy import LocalCopy
 from .ringer import Ringer
 from .ringing import Why
-from .session import Session
 from .storing import Writes
 from .sync_manager import SyncManager
 from .timekeeping import Timekeeper
@@ -58,16 +57,44 @@ from .timekeeping import Timekeeper
 Items = tuple[ItemId, ...]
 
 
+class Line(Protocol):
+    """What orders need of a session."""
+
+    @property
+    def connection(self) -> client.ClientConnection:
+        """It knows what the server allows."""
+        ...
+
+    @property
+    def network(self) -> object:
+        """None for a device without a server."""
+        ...
+
+    def feed(self, stimulus: client.ClientInput) -> None:
+        """The connection's one way in."""
+
+    def pull(self) -> None:
+        """Cut the network."""
+
+    def plug(self) -> None:
+        """Let everything pass again."""
+
+
 class Orders(NamedTuple):
-    """Everything that a command may touch."""
+    """Everything that a command may touch.
+
+    Attributes:
+        new_id: where names of items and runs come from; a simulation that must repeat itself gives its own.
+    """
 
     copy: LocalCopy
-    session: Session
+    session: Line
     ringer: Ringer
     sync: SyncManager
     time: Timekeeper
     zones: Zones
     keep: Callable[[Writes], None]
+    new_id: Callable[[], str] = random_id
 
     def do(self, command: Command) -> Items:
         """Carry out a command; returns the items it concerned. What it changed is kept in order, but not on disk yet.
@@ -120,7 +147,7 @@ class Orders(NamedTuple):
 
     def _desk(self) -> Desk:
         limits = self.session.connection.machine.limits
-        return Desk(self.copy.replica, self.copy.records, self.time.server_now(), self.zones, limits)
+        return Desk(self.copy.replica, self.copy.records, self.time.server_now(), self.zones, limits, self.new_id)
 
     def _edit(self, command: ItemCommand) -> Items:
         desk = self._desk()

@@ -44,11 +44,22 @@ class Surroundings(NamedTuple):
 class Ringer:
     """The scheduler of one device.
 
+    Args:
+        longest_s: between two looks. A world that knows when a clock jumps needs none in between.
+
     Attributes:
         book: what rings and has rung here.
     """
 
-    def __init__(self, time: Timekeeper, zones: Zones, marks: Mapping[RingKey, Mark], around: Surroundings) -> None:
+    def __init__(
+        self,
+        time: Timekeeper,
+        zones: Zones,
+        marks: Mapping[RingKey, Mark],
+        around: Surroundings,
+        longest_s: float = LOOK_S,
+    ) -> None:
+        self._longest_s = longest_s
         self._time = time
         self._around = around
         self._agenda = Agenda(zones)
@@ -125,7 +136,7 @@ class Ringer:
         self._take(turn(self.book, windows, self._around.records(), self._time.now_for, held))
         self._forget()
         news = min(held.values(), default=float("inf")) - self._time.clocks.monotonic()
-        return max(SHORTEST_S, min(LOOK_S, wait_ms / 1000, news))
+        return max(SHORTEST_S, min(self._longest_s, wait_ms / 1000, news))
 
     def _forget(self) -> None:
         now = self._time.clocks.monotonic()

@@ -80,14 +80,23 @@ class MemoryStore:
 
     def page(self, after: Rev, limit: int) -> Page:
         """Rows after `after`."""
-        rows = [row for row in self.rows if row.rev > after]
-        return Page(after, tuple(rows[:limit]), self.account)
+        # The log is dense, so a rev is a place in it.
+        first = max(0, after + 1 - self.rows[0].rev) if self.rows else 0
+        return Page(after, tuple(self.rows[first : first + limit]), self.account)
 
     def state(self, device: DeviceId | None, *, with_deleted: bool) -> State:
         """Everything at one rev."""
         last_mid = Mid(0) if device is None else self.last_mids.get(device, Mid(0))
         deleted = tuple(sorted(self.tombstones)) if with_deleted else ()
         return State(self.account, last_mid, tuple(self.records[key] for key in sorted(self.records)), deleted)
+
+    def copy(self) -> "MemoryStore":
+        """A backup; changes of one do not show in the other."""
+        twin = MemoryStore(self.zones, self.limits)
+        twin.account = self.account
+        twin.rows, twin.records, twin.tombstones = list(self.rows), dict(self.records), set(self.tombstones)
+        twin.last_mids, twin.answers, twin.devices = dict(self.last_mids), dict(self.answers), dict(self.devices)
+        return twin
 
     def renew(self, epoch: Epoch) -> None:
         """A new epoch, as after a restore."""

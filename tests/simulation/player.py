@@ -1,0 +1,164 @@
+"""Plays a plan: trouble first, under the eyes of every check; then peace, in which everybody must come to agree."""
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from protocol import Timing, Wall, client
+from protocol.testing import Dice, Event
+from protocol.zones import system_zones
+
+from . import acts
+from .checks import Checks
+from .device import SimDevice
+from .marks import Marks
+from .plan import Act, Plan
+from .process import Bus, Process
+from .run import Run, Violation
+from .world import World
+
+
+CALM_TIMING = Timing(
+    heartbeat_ms=300_000,
+    silence_ms=450_000,
+    liveness_ms=750_000,
+    ping_ms=300_000,
+    poll_wait_ms=240_000,
+    poll_every_ms=120_000,
+)
+"""A server may announce any timers: with these a week is cheap to play, and every rule is the same."""
+
+PEACE_S = {"brisk": 400.0, "calm": 1_800.0}
+"""Seconds in which a world without trouble must agree: above the longest silence, backoff and poll together."""
+
+Watcher = Callable[["Sim", Event], None]
+
+
+class Sim:
+    """A world with the plan that it follows.
+
+    Attributes:
+        faults: acts that had an effect, by name.
+        notes: called with every act that had an effect, and with what else happens beside the machines: (who, what).
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        dice = Dice(plan.seed)
+        timing = CALM_TIMING if plan.pace == "calm" else Timing()
+        self.zones = system_zones
+        self.world = World(
+            start=Wall(plan.start_ms), seed=dice.below(1 << 62), zones=self.zones, timing=timing, token_s=plan.token_s
+        )
+        self.world.bus = Bus(self.world)
+        for n in range(plan.processes):
+            self.world.processes[f"p{n}"] = Process(self.world, f"p{n}")
+        for device in plan.devices:
+            self.world.devices[device.name] = SimDevice(self.world, device, dice.below(1 << 62))
+        self.run = Run()
+        self._online: dict[str, float] = {}
+        self._digest = blake2b(digest_size=16)
+        self.world.watchers.append(self._record)
+
+    def __repr__(self) -> str:
+        return f"<Sim of seed {self.plan.seed}, {self.world!r}>"
+
+    @property
+    def devices(self) -> dict[str, SimDevice]:
+        """By name."""
+        return self.world.devices
+
+    def begin(self) -> None:
+        """Everybody starts, and the plan is laid into the queue."""
+        for device in self.devices.values():
+            device.boot()
+        for act in self.plan.acts:
+            self.world.at(act.at, lambda act=act: self.perform(act))  # type: ignore[misc]  # bound in the loop
+
+    def perform(self, act: Act) -> None:
+        """One act of the plan."""
+        self.world.note(act.who, f"{act.what} {dict(act.args) or ''}")
+        if acts.ACTS[act.what](self, act) and act.what in acts.TROUBLE:
+            self.run.faults[act.what] += 1
+
+    # --- what is kept of a run ---
+
+    def _record(self, event: Event) -> None:
+        digest = self._digest
+        stimulus = event.input
+        data = getattr(stimulus, "data", "")
+        digest.update(f"{event.now!r} {event.who} {type(stimulus).__name__} {data!r}\n".encode())
+        for output in event.outputs:
+            data = getattr(output, "data", "")
+            digest.update(f" {type(output).__name__} {data!r}\n".encode() if data else type(output).__name__.encode())
+            if isinstance(output, client.LinkChanged):
+                self._link_changed(event, output)
+
+    def _link_changed(self, event: Event, changed: client.LinkChanged) -> None:
+        since = self._online.pop(event.who, None)
+        if since is not None:
+            self.run.online_hours += (event.now - since) / 3600
+        if changed.state in {"live", "syncing", "polling"}:
+            self._online[event.who] = event.now
+
+    def finish(self) -> Run:
+        """Everything that there is to say about it."""
+        for since in self._online.values():
+            self.run.online_hours += (self.world.now - since) / 3600
+        self._online.clear()
+        self.run.device_hours = self.world.now * len(self.devices) / 3600
+        self.run.steps = self.world.steps
+        self.run.digest = self._digest.hexdigest()
+        return self.run
+
+
+def play(
+    plan: Plan, *, watch: Sequence[Watcher] = (), check: bool = True, prepare: Callable[[Sim], Any] = lambda _: None
+) -> Run:
+    """Play a plan to its end, or to the first broken promise.
+
+    Args:
+        watch: called after every step of a connection.
+        check: False leaves the checks and marks out: what happens is the same.
+        prepare: is given the world before it begins.
+    """
+    sim = Sim(plan)
+    checks = Checks(sim) if check else None
+    if checks is not None:
+        marks = Marks(sim)
+        sim.run.marks = marks.found
+        sim.world.watchers += [checks.after, marks.after]
+        for device in sim.devices.values():
+            device.looked = checks.look
+    sim.world.watchers += [lambda event, one=one: one(sim, event) for one in watch]  # type: ignore[misc]  # bound
+    prepare(sim)
+    try:
+        _play(sim, checks)
+    except Violation as violation:
+        sim.run.violation = violation
+    except Exception as error:  # noqa: BLE001 - whatever a machine raises is a finding
+        where = _where(error)
+        sim.run.violation = Violation(
+            "no-exception", "the program", sim.world.now, "no exception", f"{type(error).__name__}: {error} ({where})"
+        )
+        sim.run.violation.__cause__ = error
+    return sim.finish()
+
+
+def _play(sim: Sim, checks: Checks | None) -> None:
+    sim.begin()
+    sim.world.run(sim.plan.seconds)
+    acts.calm(sim)
+    sim.world.run(sim.plan.seconds + PEACE_S[sim.plan.pace])
+    if checks is not None:
+        checks.at_peace()
+
+
+def _where(error: BaseException) -> str:
+    """The innermost place of an exception, as `file:line`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "nowhere"
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
