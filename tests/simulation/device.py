@@ -32,8 +32,6 @@ from client_qt.timekeeping import Clocks, Timekeeper
 from protocol import (
     App,
     DeviceId,
-    Generation,
-    Handle,
     ItemId,
     Monotonic,
     Replica,
@@ -42,13 +40,12 @@ from protocol import (
     UserId,
     Write,
     client,
-    server,
 )
 from protocol.testing import DeviceClock, Dice, Disk, Event
 
-from .network import Link, Noticed, Refusal, Transport
+from .network import Link
 from .plan import DevicePlan
-from .polls import answer_poll
+from .wire import Wired
 from .world import Wakeup, World
 
 
@@ -106,37 +103,30 @@ class SimRinger(Ringer):
         self.poked_now()
 
 
-class SimDevice:
+class SimDevice(Wired):
     """One device of a world.
 
     Attributes:
         up: its program runs. asleep: it is suspended.
-        boots: how often its program was started; what belongs to an earlier one is dropped.
         disk, local: what survives a crash. written: called after every transaction.
         rung: rings that began or ended, with the virtual second; newest last.
         looked: called after every look of the ringer. faults: commands that could not be done, by code.
     """
 
     def __init__(self, world: World, plan: DevicePlan, seed: int) -> None:
-        self.world = world
+        super().__init__(world, plan.name, plan.user, Link(plan.latency, plan.jitter, sockets=plan.sockets))
         self.plan = plan
-        self.name = plan.name
-        self.user = UserId(plan.user)
-        self.link = Link(plan.latency, plan.jitter, sockets=plan.sockets)
         self.clock = DeviceClock(world.start, plan.offset_ms, plan.drift_ppm)
         self.dice = Dice(seed)
         self.disk = Disk(DeviceId(plan.name))
         self.local = Local()
         self.up = False
         self.asleep = False
-        self.boots = 0
-        self.transport: Transport | None = None
         self.rung: list[tuple[float, RingTold]] = []
         self.looked: Callable[[SimDevice], None] = lambda _: None
         self.written: Callable[[SimDevice], None] = lambda _: None
         self.commanded: Callable[[SimDevice, Command, str], None] = lambda _, __, ___: None
         self.link_name: client.LinkName = "offline"
-        self._token: Handle | None = None
         self._inbox: list[Callable[[], None]] = []
         self._ids = 0
         self._wake_client = Wakeup(world, self._tick)
@@ -151,6 +141,11 @@ class SimDevice:
     def awake(self) -> bool:
         """Whether its program runs now."""
         return self.up and not self.asleep
+
+    @property
+    def wants_start(self) -> bool:
+        """Whether only the user makes it connect again."""
+        return "Start" in self.client.accepts
 
     @property
     def replica(self) -> Replica:
@@ -192,7 +187,7 @@ class SimDevice:
             woke=self._woke,
         )
         self.ringer = SimRinger(self.time, world.zones, local.marks, around, longest_s=float("inf"))
-        self.ringer.poked_now = lambda: self._wake_ringer.set(world.now)  # type: ignore[method-assign]  # one for each
+        self.ringer.poked_now = lambda: self._wake_ringer.set(world.now)
         self.sync = SyncManager(
             self.client, self.feed, self.time.clocks.monotonic, lambda: self.clock.wall_ms(world.now)
         )
@@ -246,18 +241,8 @@ class SimDevice:
         self._wake_client.set(None)
         self._wake_ringer.set(None)
         self.ringer.book = type(self.ringer.book)()
-        self._drop_transport(deliver=False)
+        self.drop_transport(deliver=False)
         self.link_name = "offline"
-
-    def _drop_transport(self, *, deliver: bool) -> None:
-        """Its socket vanishes; the server hears of it when the system closes it, or by silence."""
-        transport, self.transport = self.transport, None
-        if transport is None:
-            return
-        transport.client_open = False
-        transport.break_at(self.world.now, delivers=deliver)
-        if self.link.up and self.world.chance.hit(0.5):
-            self.world.after(self.link.latency, lambda: transport.process.closed(transport, 1006))
 
     def suspend(self) -> None:
         """The lid closes."""
@@ -275,7 +260,7 @@ class SimDevice:
         self.world.note(self.name, "wakes")
         inbox, self._inbox = self._inbox, []
         for action in inbox:
-            self._later(0.0, action)
+            self.later(0.0, action)
         self._wake_ringer.set(self.world.now + self.world.chance.uniform(0.0, CHECK_S))
         self._arm()
 
@@ -306,7 +291,7 @@ class SimDevice:
 
     # --- time ---
 
-    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Let something happen to this run of the program: in sleep it waits, and after a crash it never comes."""
         boots = self.boots
 
@@ -362,20 +347,14 @@ class SimDevice:
 
     def _perform(self, output: client.ClientOutput) -> None:
         match output:
-            case client.Transmit(gen=gen, data=data):
-                self._transmit(gen, data)
-            case client.GetToken(gen=gen, fresh=fresh):
-                self._get_token(gen, fresh)
-            case client.OpenTransport(gen=gen, handle=handle):
-                self._open(gen, handle)
-            case client.CloseTransport(gen=gen, code=code):
-                self._close(gen, code)
+            case (
+                client.Transmit() | client.GetToken() | client.OpenTransport() | client.CloseTransport() | client.Poll()
+            ):  # fmt: skip
+                self.ask(output)
             case client.Store(seq=seq, fact=fact):
                 writes = self.copy.absorb(fact)
                 self._put(writes, lambda: self.feed(client.Stored(seq)))
                 self.ringer.poke()
-            case client.Poll():
-                self._poll(output)
             case _:
                 self._hear(output)
 
@@ -438,7 +417,7 @@ class SimDevice:
         """All that waits goes to disk together, as `client_qt.storing.Writer` does it."""
         self._is_writing = True
         self._batch = list(self._unwritten)
-        self._later(self.world.chance.uniform(0.0002, 0.004), self._written)
+        self.later(self.world.chance.uniform(0.0002, 0.004), self._written)
 
     def _written(self) -> None:
         self._is_writing = False
@@ -457,196 +436,6 @@ class SimDevice:
                     self.disk.apply((write,))
         self.written(self)
         return [done for _, done in batch]
-
-    # --- tokens ---
-
-    def _get_token(self, gen: Generation, fresh: bool) -> None:
-        token = self._token
-        if token is not None and not fresh:
-            self._later(0.0, lambda: self.feed(client.TokenReady(gen, token, fresh=False)))
-            return
-        self._later(2 * self.link.delay(self.world.chance), lambda: self._token_answered(gen))
-
-    def _token_answered(self, gen: Generation) -> None:
-        why = self.world.barred.get(self.name)
-        if not self.link.up:
-            self.feed(client.TokenFailed(gen, rejected=False, why="no network"))
-        elif why in {"revoked", "forbidden"}:
-            self.feed(client.TokenFailed(gen, rejected=True, why=why))
-        else:
-            self._token = self.world.issue(self.name, self.user)
-            self.feed(client.TokenReady(gen, self._token, fresh=True))
-
-    # --- sockets ---
-
-    def _open(self, gen: Generation, handle: Handle) -> None:
-        delay = self.link.delay(self.world.chance) + self.link.slow_connect
-        self._later(delay, lambda: self._reach(gen, handle))
-
-    def _reach(self, gen: Generation, handle: Handle) -> None:
-        """The request for a socket arrives somewhere, or nowhere."""
-        link, world = self.link, self.world
-        if not link.up:
-            # Half of the networks that are gone say so; the others keep silent.
-            if world.chance.hit(0.5):
-                self.feed(client.Unreachable(gen, "no route"))
-            return
-        process = world.choose_process()
-        refusal = link.refusals.pop(0) if link.refusals else None if link.sockets else Refusal(502)
-        if process is None:
-            refusal = Refusal(503, None, 2_000)
-        if refusal is not None:
-            refused = client.Refused(gen, refusal.status, refusal.code, refusal.retry_after_ms)
-            self._later(link.delay(world.chance), lambda: self.feed(refused))
-            return
-        assert process is not None
-        self.transport = process.accept(self.name, self.boots, gen, handle)
-
-    def carry(self, transport: Transport, stimulus: client.ClientInput) -> None:
-        """Something from a server's end travels to this device."""
-        world, sent_at = self.world, self.world.now
-        at = transport.arrival("client", sent_at, self.link.delay(world.chance))
-        frame = isinstance(stimulus, client.Received | client.ReceivedBinary)
-
-        def arrive() -> None:
-            if transport.life != self.boots or (not self.link.up and not transport.delivers):
-                return
-            if not transport.passes(sent_at):
-                return
-            # After its own close a program may still read what had arrived before.
-            if not transport.client_open and not (frame and world.chance.hit(0.5)):
-                return
-            for _ in range(self.link.copies("client") if frame else 1):
-                self.feed(stimulus)
-            if isinstance(stimulus, client.Lost | client.Refused):
-                transport.client_open = False
-
-        self._arriving(transport, at - sent_at, arrive)
-
-    def _arriving(self, transport: Transport, seconds: float, arrive: Callable[[], None]) -> None:
-        if transport.life == self.boots:
-            self._later(seconds, arrive)
-
-    def _transmit(self, gen: Generation, data: str) -> None:
-        transport = self.transport
-        if transport is None or transport.gen != gen or not transport.client_open:
-            return
-        world, sent_at = self.world, self.world.now
-        if transport.broken_at is not None:
-            self._reset(transport)
-            return
-        at = transport.arrival("server", sent_at, self.link.delay(world.chance))
-        process, life = transport.process, transport.process.life
-
-        def arrive() -> None:
-            if process.life != life or not transport.passes(sent_at):
-                return
-            if not self.link.up and not transport.delivers:
-                return
-            for _ in range(self.link.copies("server")):
-                process.feed(transport, server.Received(data, world.wall))
-
-        world.at(at, arrive)
-
-    def _reset(self, transport: Transport) -> None:
-        """Nobody is there any more: where the network works, the first frame into the void is answered by a reset."""
-        if self.link.up:
-            self._later(2 * self.link.latency, lambda: self._lost(transport))
-
-    def _lost(self, transport: Transport, code: int = 1006) -> None:
-        if transport.client_open and transport.life == self.boots:
-            transport.client_open = False
-            self.feed(client.Lost(transport.gen, code))
-
-    def _close(self, gen: Generation, code: int) -> None:
-        transport = self.transport
-        if transport is None or transport.gen != gen:
-            return
-        transport.client_open = False
-        process = transport.process
-        if self.link.up and transport.broken_at is None:
-            at = transport.arrival("server", self.world.now, self.link.delay(self.world.chance))
-            self.world.at(at, lambda: process.closed(transport, code))
-
-    # --- the network ---
-
-    def cut(self, *, deliver: bool = False, noticed: Noticed = "both") -> None:
-        """The link breaks. deliver: what is in flight still arrives. noticed: which ends learn of it at once."""
-        self.link.up = False
-        self.lose(deliver=deliver, noticed=noticed)
-
-    def lose(self, *, deliver: bool = False, noticed: Noticed = "both") -> None:
-        """The connection breaks, the link stays as it is."""
-        transport = self.transport
-        if transport is None or transport.broken_at is not None:
-            return
-        transport.break_at(self.world.now, delivers=deliver)
-        self.world.note(self.name, f"its connection breaks, noticed by {noticed}")
-        if noticed in {"both", "client"}:
-            # After what was in flight, where that still arrives.
-            behind = max(0.0, transport.last["client"] - self.world.now) if deliver else 0.0
-            self._later(behind, lambda: self._lost(transport))
-        if noticed in {"both", "server"}:
-            behind = max(0.0, transport.last["server"] - self.world.now) if deliver else 0.0
-            self.world.after(behind, lambda: transport.process.closed(transport, 1006))
-
-    def heal(self) -> None:
-        """The link works again; the system says so, sometimes."""
-        if not self.link.up:
-            self.link.up = True
-            self.world.note(self.name, "its network is back")
-            if self.awake and self.world.chance.hit(0.5):
-                self._later(0.0, lambda: self.feed(client.NetworkChanged()))
-
-    def stall(self) -> None:
-        """The program stops reading its socket."""
-        self.link.stalled = True
-
-    def read_on(self) -> None:
-        """It reads again."""
-        self.link.stalled = False
-        if self.transport is not None and self.transport.process.up:
-            self.transport.process.release(self.transport)
-
-    def sign_in(self) -> None:
-        """The user signs in again."""
-        self.world.barred.pop(self.name, None)
-        if self.awake:
-            self._token = None
-            self.feed(client.Start() if "Start" in self.client.accepts else client.SyncNow())
-
-    def sign_out(self, why: str) -> None:
-        """Its tokens hold no more."""
-        self.world.barred[self.name] = why
-        for process in self.world.processes.values():
-            if process.up and why == "revoked":
-                process.sign_out(self.world.session_of(self.name))
-
-    # --- requests ---
-
-    def _poll(self, poll: client.Poll) -> None:
-        world, boots = self.world, self.boots
-        process = world.choose_process()
-
-        def answer(said: str | client.PollFailed) -> None:
-            def arrive() -> None:
-                if not self.link.up:
-                    self.feed(client.PollFailed(poll.gen, 0))
-                else:
-                    self.feed(client.PollAnswered(poll.gen, said) if isinstance(said, str) else said)
-
-            if self.boots == boots:
-                self._later(self.link.delay(world.chance), arrive)
-
-        def reach() -> None:
-            if not self.link.up:
-                answer(client.PollFailed(poll.gen, 0))
-            elif process is None or not process.up:
-                answer(client.PollFailed(poll.gen, 503))
-            else:
-                answer_poll(process, poll, answer)
-
-        world.after(self.link.delay(world.chance), reach)
 
     # --- the user ---
 
