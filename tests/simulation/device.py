@@ -6,24 +6,11 @@ parts is the same (see its `_hear`), and nothing else is decided.
 
 from collections import deque
 from collections.abc import Callable
-from typing import assert_never
 
 from client_qt.commands import Command, CommandError
 from client_qt.events import Event as Told
 from client_qt.local_copy import LocalCopy
-from client_qt.local_state import (
-    DropMark,
-    DropRejection,
-    LocalState,
-    LocalWrite,
-    Mark,
-    PutMark,
-    PutMuted,
-    PutRejection,
-    PutSkew,
-    PutUser,
-    RingKey,
-)
+from client_qt.local_state import LocalWrite, PutSkew, PutUser
 from client_qt.orders import Orders
 from client_qt.ringer import Ringer, Surroundings
 from client_qt.ringer import Told as RingTold
@@ -32,17 +19,16 @@ from client_qt.timekeeping import Clocks, Timekeeper
 from protocol import (
     App,
     DeviceId,
-    ItemId,
     Monotonic,
     Replica,
     Snooze,
     Tick,
-    UserId,
     Write,
     client,
 )
 from protocol.testing import DeviceClock, Dice, Disk, Event
 
+from .local import Local
 from .network import Link
 from .plan import DevicePlan
 from .wire import Wired
@@ -53,44 +39,6 @@ CHECK_S = 5.0
 """A program looks at its clocks this often at least (`client_qt.ringer.LOOK_S`): so late a jump is noticed."""
 
 Writes = tuple[Write | LocalWrite, ...]
-
-
-class Local:
-    """What a device keeps beside its replica, as a table on disk."""
-
-    def __init__(self) -> None:
-        self.marks: dict[RingKey, Mark] = {}
-        self.muted: frozenset[ItemId] = frozenset()
-        self.skew_ms = 0
-        self.user: UserId | None = None
-
-    def copy(self) -> "Local":
-        """A backup."""
-        twin = Local()
-        twin.marks, twin.muted, twin.skew_ms, twin.user = dict(self.marks), self.muted, self.skew_ms, self.user
-        return twin
-
-    def load(self) -> LocalState:
-        """What a program finds when it starts."""
-        return LocalState(marks=dict(self.marks), muted=self.muted, skew_ms=self.skew_ms, user=self.user)
-
-    def apply(self, write: LocalWrite) -> None:
-        """One statement."""
-        match write:
-            case PutMark(mark):
-                self.marks[mark.key] = mark
-            case DropMark(key):
-                self.marks.pop(key, None)
-            case PutMuted(item, muted):
-                self.muted = self.muted | {item} if muted else self.muted - {item}
-            case PutSkew(skew_ms):
-                self.skew_ms = skew_ms
-            case PutUser(user):
-                self.user = user
-            case PutRejection() | DropRejection():
-                pass
-            case _:
-                assert_never(write)
 
 
 class SimRinger(Ringer):

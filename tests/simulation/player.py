@@ -9,11 +9,12 @@ from protocol.testing import Dice, Event
 from protocol.zones import system_zones
 
 from . import acts
+from .bus import Bus
 from .checks import Checks
 from .device import SimDevice
 from .marks import Marks
 from .plan import Act, Plan
-from .process import Bus, Process
+from .process import Process
 from .run import Run, Violation
 from .world import World
 

@@ -12,8 +12,9 @@ from protocol.testing import Dice, Event, MemoryStore, Queue
 if TYPE_CHECKING:
     from client_qt.ringer import Told as RingTold
 
+    from .bus import Bus
     from .device import SimDevice
-    from .process import Bus, Process
+    from .process import Process
 
 
 Action = Callable[[], None]
