@@ -1,0 +1,146 @@
+"""Plays many devices, the server and a hostile world in virtual time, and checks every promise after every event.
+
+Without arguments: random worlds for a minute. A violation is told with the seed that plays it again.
+"""
+
+import argparse
+import itertools
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import mutation, report, single
+from .campaign import Source, Until, run_campaign
+from .crew import WorkerGone
+from .draw import draw
+from .marks import MUST_HIT
+from .plan import load
+from .planted import PLANTED
+from .progress import Progress
+
+
+EPILOG = """\
+exit status:
+  0    everything held (with --planted: every fault was caught)
+  1    a violation, a planted fault that survived, or a campaign in which a wanted situation never arose
+  2    arguments that cannot be understood, or a worker process that crashed
+  130  ended by Ctrl-C; the report says how far it came
+"""
+
+MARKS_AFTER_HOURS = 50_000.0
+"""A campaign of this length or more fails when a wanted situation never arose in it."""
+
+MINUTE = 60.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    made = argparse.ArgumentParser(
+        prog="./dev sim", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    action = made.add_mutually_exclusive_group()
+    action.add_argument("--seed", type=int, metavar="N", help="one world, told as a story; twice, to compare")
+    action.add_argument("--plan", type=Path, metavar="FILE", help="the same, from a plan in tests/simulation/found/")
+    action.add_argument(
+        "--hours", type=float, metavar="H", help="seeds S, S+1, … until H virtual device-hours are played"
+    )
+    action.add_argument(
+        "--planted", nargs="*", metavar="NAME", help="plant faults (all, or these) and see each one caught"
+    )
+    action.add_argument("--shrink", metavar="SEED|FILE", help="make a failing world small; writes it to found/")
+    action.add_argument("--write-digests", action="store_true", help="write tests/simulation/digests.json again")
+    made.add_argument("--steps", action="store_true", help="print every step of --seed or --plan, unexplained")
+    made.add_argument("--first-seed", type=int, default=1, metavar="S", help="of --hours and --planted; else 1")
+    made.add_argument("--jobs", type=int, default=2, metavar="N", help="processes; else 2")
+    made.add_argument("--seconds", type=float, metavar="T", help="how long random worlds or --shrink may take; else 60")
+    made.add_argument("--keep-going", action="store_true", help="do not end at the first violation")
+    made.add_argument(
+        "--report", type=Path, metavar="FILE", help="write the report of --hours or --planted as Markdown"
+    )
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what is asked; returns the exit status."""
+    made = parser()
+    chosen = made.parse_args(arguments)
+    if chosen.jobs < 1:
+        made.error("--jobs: at least 1")
+    try:
+        return _action(chosen)(chosen)
+    except KeyboardInterrupt:
+        return 130
+    except WorkerGone as error:
+        sys.stderr.write(f"\n{error}\n")
+        return 2
+
+
+def _action(chosen: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    if chosen.seed is not None or chosen.plan is not None:
+        return _one
+    if chosen.shrink is not None:
+        return _shrink
+    if chosen.write_digests:
+        return _digests
+    return _planted if chosen.planted is not None else _campaign
+
+
+def _one(chosen: argparse.Namespace) -> int:
+    plan = draw(chosen.seed) if chosen.plan is None else load(chosen.plan)[0]
+    if chosen.steps:
+        return single.print_steps(plan)
+    return single.play_one(plan, ["--seed", str(chosen.seed)] if chosen.plan is None else ["--plan", str(chosen.plan)])
+
+
+def _shrink(chosen: argparse.Namespace) -> int:
+    plan = draw(int(chosen.shrink)) if chosen.shrink.isdigit() else load(Path(chosen.shrink))[0]
+    return single.shrink_one(plan, chosen.seconds or MINUTE)
+
+
+def _digests(_: argparse.Namespace) -> int:
+    return single.write_digests()
+
+
+def _campaign(chosen: argparse.Namespace) -> int:
+    hours = float("inf") if chosen.hours is None else chosen.hours
+    seconds = (chosen.seconds or MINUTE) if chosen.hours is None else float("inf")
+    seeds = _random_seeds() if chosen.hours is None else itertools.count(chosen.first_seed)
+    progress = Progress(hours, seconds)
+    until = Until(hours=hours, seconds=seconds, violation=not chosen.keep_going)
+    came = run_campaign(Source(seeds), until, jobs=chosen.jobs, watch=progress.show)
+    progress.end()
+    sys.stdout.writelines(f"{line}\n" for line in report.told(came, MUST_HIT))
+    if chosen.report is not None:
+        report.write(chosen.report, "campaign", report.markdown(came, MUST_HIT))
+    missed = came.missed(MUST_HIT) if came.hours >= MARKS_AFTER_HOURS else []
+    return 130 if came.interrupted else int(bool(came.violations or missed))
+
+
+def _random_seeds() -> Iterator[int]:
+    while True:
+        yield secrets.randbelow(1 << 32)
+
+
+def _planted(chosen: argparse.Namespace) -> int:
+    names = chosen.planted or list(PLANTED)
+    unknown = sorted(set(names) - set(PLANTED))
+    if unknown:
+        sys.stderr.write(f"no such fault: {', '.join(unknown)}; there are: {', '.join(PLANTED)}\n")
+        return 2
+    caught: list[mutation.Caught] = []
+    for one in mutation.hunt(names, first_seed=chosen.first_seed, jobs=chosen.jobs):
+        if one.report.interrupted:
+            return 130
+        caught.append(one)
+        sys.stdout.write(f"{one.line()}\n")
+        sys.stdout.flush()
+    survivors = [one.name for one in caught if one.finding is None]
+    sys.stdout.write(f"{len(caught) - len(survivors)} of {len(caught)} planted faults were caught\n")
+    if chosen.report is not None:
+        report.write(chosen.report, "planted", mutation.markdown(caught))
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

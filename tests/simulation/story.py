@@ -1,0 +1,237 @@
+"""A run told so that a newcomer can read it: who there was, what happened to whom and when, and which promise broke.
+
+Upkeep (heartbeats, acknowledgements, quiet polls) is counted and not told; a device that tries again and again is told
+once. What a device says stands beside its name, what the server's end of its connection says beside `name's end`.
+"""
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from client_qt.ringing import Ended, Sounding
+from protocol.testing import Event
+
+from .device import SimDevice
+from .plan import Act, DevicePlan, Plan
+from .player import Sim, play
+from .run import Run, Violation
+from .story_words import client_words, field_words, server_words, upkeep
+
+
+SPECIFICATION = Path(__file__).resolve().parent.parent.parent / "docs" / "protocol.md"
+ANCHORS = {"liveness": "invariant-1", "no-exception": "invariant-13", "determinism": "invariant-17"}
+"""The promise behind a rule that is not called like one."""
+
+WIDTH = 120
+QUIET_S = 60.0
+"""A stretch without news this long is worth a line."""
+
+LAST = 30
+"""So many lines about whom a violation concerns are repeated at the end."""
+
+
+class Line(NamedTuple):
+    """One thing to tell. `at`: virtual seconds."""
+
+    at: float
+    who: str
+    text: str
+
+
+def tell(plan: Plan, command: str = "") -> Iterator[str]:
+    """Play a plan and tell what happens.
+
+    Args:
+        plan: what to play.
+        command: that tells it again.
+    """
+    yield from Story(plan, command).lines()
+
+
+class Story:
+    """A plan played under the eyes of somebody who takes notes.
+
+    Attributes:
+        run: what came of it.
+    """
+
+    def __init__(self, plan: Plan, command: str = "") -> None:
+        self.plan = plan
+        self.command = command or f"./dev sim --seed {plan.seed}"
+        self._told: list[Line] = []
+        self._quiet: Counter[str] = Counter()
+        self._quiet_since = 0.0
+        self._repeats: dict[str, set[str]] = {}
+        self._acts = list(reversed(plan.acts))
+        self.run: Run = play(plan, watch=(self._hear,), prepare=self._listen)
+        self._fold(self.plan.seconds)
+
+    def lines(self) -> Iterator[str]:
+        """All of it."""
+        yield from _header(self.plan)
+        yield from _body(self._told, self.plan.start_ms)
+        yield ""
+        if self.run.violation is None:
+            yield f"Everything held: {self.run.steps:,} steps, {self.run.rings} rings, digest {self.run.digest}"
+        else:
+            yield from _ending(self.run.violation, self._told, self.plan.start_ms, self.command)
+
+    # --- listening ---
+
+    def _listen(self, sim: Sim) -> None:
+        world = sim.world
+        world.notes.append(lambda who, text: self._note(world.now, who, text))
+        world.ring_watchers.append(lambda device, told: self._tell(world.now, device.name, ring_words(device, told)))
+        for device in sim.devices.values():
+            device.commanded = self._commands(device.commanded)
+
+    def _commands(self, before: Any) -> Any:
+        def commanded(device: SimDevice, command: Any, code: str) -> None:
+            before(device, command, code)
+            if code:
+                self._tell(device.world.now, device.name, f"cannot do {command!r}: {code}")
+
+        return commanded
+
+    def _note(self, now: float, who: str, text: str) -> None:
+        act = self._act(now, who, text)
+        self._tell(now, who or "the world", text.rstrip() if act is None else f"* {act_words(act)}")
+
+    def _act(self, now: float, who: str, text: str) -> Act | None:
+        """The act that a note is about; acts come in order."""
+        if (
+            self._acts
+            and self._acts[-1].at <= now
+            and (self._acts[-1].who, self._acts[-1].what) == (who, text.partition(" ")[0])
+        ):
+            return self._acts.pop()
+        return None
+
+    def _hear(self, sim: Sim, event: Event) -> None:
+        words = server_words if event.who.endswith("'s") else client_words
+        said = list(words(event.input, event.outputs))
+        if not said and (name := upkeep(event.input)) is not None:
+            self._quiet[name] += 1
+        who = f"{event.who} end" if event.who.endswith("'s") else event.who
+        for text in said:
+            self._tell(event.now, who, text)
+
+    def _tell(self, now: float, who: str, text: str) -> None:
+        """Once; a device that says the same things in turn is trying again, which is counted."""
+        known = self._repeats.setdefault(who, set())
+        if text in known and text.startswith("is "):
+            self._quiet[f"repeats of {who}"] += 1
+            return
+        if not text.startswith(("is ", "its ")):
+            known.clear()
+        known.add(text)
+        self._fold(now)
+        self._told.append(Line(now, who, text))
+
+    def _fold(self, now: float) -> None:
+        """What was quiet since the last line."""
+        since = self._told[-1].at if self._told else 0.0
+        if now - since >= QUIET_S and self._quiet:
+            counts = ", ".join(f"{count:,} {name}" for name, count in sorted(self._quiet.items()))
+            self._told.append(Line(now, "", f"… {span(now - since)}: {counts}"))
+        self._quiet.clear()
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def act_words(act: Act) -> str:
+    """What the plan makes happen."""
+    return f"{act.what.replace('_', ' ')} {field_words(dict(act.args))}".rstrip()
+
+
+def ring_words(device: SimDevice, told: Sounding | Ended) -> str:
+    """A ring as its user hears it."""
+    match told:
+        case Sounding(key=key, ring=ring, resumed=resumed):
+            again = " again, as before the restart" if resumed else ""
+            return f"RINGS{again}: {key.item}, due {moment(ring.due)}, until {moment(ring.until)}, n={key.n}"
+        case Ended(sounding=sounding, why=why, here=here):
+            return f"is silent: {sounding.key.item}, {why}{' here' if here else ''}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in words."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")) if count]
+    return " ".join(parts[:2]) or "0 s"
+
+
+def second(at: float) -> str:
+    """Virtual time as `d hh:mm:ss.mmm`."""
+    ms = round(at * 1000)
+    return f"{ms // 86_400_000}d {ms // 3_600_000 % 24:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+def moment(ms: int) -> str:
+    """A true instant."""
+    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms):%m-%d %H:%M:%S}"
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def _header(plan: Plan) -> Iterator[str]:
+    yield f"Seed {plan.seed}: {span(plan.seconds)} of trouble, then peace; pace {plan.pace}; tokens last {span(plan.token_s)}"
+    yield f"Server processes: {', '.join(f'p{n}' for n in range(plan.processes))}. Times: virtual, then true (UTC)."
+    for user in plan.users:
+        yield f"User {user}:"
+        yield from (_device_line(device) for device in plan.devices if device.user == user)
+    yield "* marks what the plan makes happen; all else follows."
+
+
+def _device_line(device: DevicePlan) -> str:
+    link = f"{1000 * device.latency:.0f} ms" + (f" + up to {1000 * device.jitter:.0f} ms" if device.jitter else "")
+    clock = f"{device.offset_ms / 1000:+.3f} s" + (f", drifts {device.drift_ppm:+} ppm" if device.drift_ppm else "")
+    return f"  {device.name:<6} link {link:<24} clock {clock:<28}{'' if device.sockets else ' no sockets: polls only'}".rstrip()
+
+
+def _body(told: list[Line], start_ms: int) -> Iterator[str]:
+    day = ""
+    for line in told:
+        wall = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=start_ms + round(line.at * 1000))
+        if f"{wall:%a %Y-%m-%d}" != day:
+            day = f"{wall:%a %Y-%m-%d}"
+            yield f"--- {day} ---"
+        yield from _wrapped(f"{second(line.at):>16}  {wall:%H:%M:%S}  {line.who:<11}", line.text)
+
+
+def _wrapped(lead: str, text: str) -> Iterator[str]:
+    rows = textwrap.wrap(text, WIDTH - len(lead), subsequent_indent="  ") or [""]
+    yield f"{lead}{rows[0]}"
+    yield from (" " * len(lead) + row for row in rows[1:])
+
+
+def _ending(violation: Violation, told: list[Line], start_ms: int, command: str) -> Iterator[str]:
+    yield f"=== VIOLATION of {violation.rule} at {second(violation.at)}, {violation.who} ".ljust(WIDTH, "=")
+    for name, text in (
+        ("promise", promise(violation.rule)),
+        ("expected", violation.expected),
+        ("happened", violation.happened),
+        ("again", command),
+    ):
+        yield from _wrapped(f"{name:<10}", text)
+    concerned = [line for line in told if line.who.removesuffix("'s end") == violation.who]
+    if concerned:
+        yield f"the last of what concerns {violation.who}:"
+        yield from _body(concerned[-LAST:], start_ms)
+
+
+def promise(rule: str) -> str:
+    """The sentence of the specification that a rule stands for."""
+    anchor = ANCHORS.get(rule, rule)
+    page = SPECIFICATION.read_text("utf-8")
+    found = re.search(rf'<a id="{re.escape(anchor)}"></a>\*\*\[[^\]]+\]\*\*(.*?)(?=\n- |\n\n|\n\| )', page, re.DOTALL)
+    said = "it has no sentence of its own" if found is None else " ".join(found[1].split()).replace("*", "")
+    return f"docs/protocol.md#{anchor}: {said}"
