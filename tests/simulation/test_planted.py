@@ -15,13 +15,15 @@ from protocol._close_codes import CLOSE_CODES
 from protocol.client import ClientConnection
 from protocol.server import ServerConnection
 
-from .planted import CONTROLS, PLANTED, Plant, named
-from .planted_proofs import PROOFS
-from .planted_tools import attribute, namespaces, swapped, tables
+from . import planted_proofs, planted_proofs_kept
+from .planted import CONTROLS, PLANTED, named
+from .planted_tools import Plant, attribute, namespaces, swapped, tables
 
 
 SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 CLASSES = (ClientConnection, ServerConnection, ClockEstimate, LateNews, Ringer, Roster, Timekeeper)
+
+PROOFS = {**planted_proofs.PROOFS, **planted_proofs_kept.PROOFS}
 
 EVERY = [pytest.param(plant, id=plant.name) for plant in (*PLANTED.values(), *CONTROLS.values())]
 
