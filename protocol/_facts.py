@@ -17,11 +17,14 @@ class Entry(Struct, frozen=True, repr_omit_defaults=True):
 
     Attributes:
         answered: place in the log of its `applied` or `merged` answer, None while unanswered.
+        contained: the server state here is of a time at which this number was used up: shown no more, but still asked
+            about, because a copy of this store may have used the number for something else.
     """
 
     mid: Mid
     edit: Edit
     answered: Cursor | None = None
+    contained: bool = False
 
 
 class _Fact(Struct, frozen=True, tag_field="fact", tag=True):

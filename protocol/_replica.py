@@ -156,9 +156,10 @@ def _hear_snapshot(replica: Replica, fact: SnapshotHeard) -> Replica:
         cursor=Cursor(fact.epoch, fact.rev),
         server={record.id: record for record in fact.items},
         aside=_lacking(replica, fact),
-        entries=tuple(_reopen(entry, fact.epoch) for entry in replica.entries),
+        entries=tuple(_reopen(entry, fact) for entry in replica.entries),
+        last_mid=max(replica.last_mid, fact.last_mid),
     )
-    return _settle(taken, fact.last_mid)
+    return _settle(taken, None)
 
 
 def _lacking(replica: Replica, fact: SnapshotHeard) -> dict[ItemId, Record]:
@@ -169,11 +170,11 @@ def _lacking(replica: Replica, fact: SnapshotHeard) -> dict[ItemId, Record]:
     return {item: record for item, record in kept.items() if item not in set(deleted)}
 
 
-def _reopen(entry: Entry, epoch: Epoch) -> Entry:
+def _reopen(entry: Entry, fact: SnapshotHeard) -> Entry:
     """An answer of another history says nothing about this one: the entry waits for an answer again."""
-    if entry.answered is None or entry.answered.epoch == epoch:
+    if entry.answered is not None and entry.answered.epoch == fact.epoch:
         return entry
-    return replace(entry, answered=None)
+    return replace(entry, answered=None, contained=entry.mid <= fact.last_mid)
 
 
 def _hear_result(replica: Replica, fact: ResultHeard) -> Replica:
@@ -193,7 +194,9 @@ def _settle(replica: Replica, own: Mid | None) -> Replica:
     """
 
     def is_contained(entry: Entry) -> bool:
-        return (own is not None and entry.mid <= own) or _is_passed(entry.answered, replica.cursor)
+        # What was decided under an earlier name, in a history that is over, will not be heard of again.
+        forgotten = entry.mid < 1 and entry.answered is None
+        return forgotten or (own is not None and entry.mid <= own) or _is_passed(entry.answered, replica.cursor)
 
     # A number heard but never used here was used before this store was set back to a copy of itself.
     return _retire(replace(replica, last_mid=max(replica.last_mid, own or 0)), is_contained)
@@ -225,7 +228,9 @@ def _rename(replica: Replica, fact: Renamed) -> Replica:
     for entry in replica.entries:
         (decided if entry.answered and entry.mid < fact.from_mid else waiting).append(entry)
     kept = [replace(entry, mid=Mid(n)) for n, entry in enumerate(decided, 1 - len(decided))]
-    renumbered = [replace(entry, mid=Mid(n), answered=None) for n, entry in enumerate(waiting, 1)]
+    renumbered = [
+        replace(entry, mid=Mid(n), answered=None, contained=False) for n, entry in enumerate(waiting, 1)
+    ]
     return replace(replica, device=fact.device, entries=(*kept, *renumbered), last_mid=Mid(len(waiting)))
 
 
@@ -236,7 +241,8 @@ def view(replica: Replica) -> dict[ItemId, Record]:
     """Every record as the user should see it: server state, records aside, and waiting mutations on top."""
     records = {**replica.aside, **replica.server}
     for entry in replica.entries:
-        _redo(records, replica, entry)
+        if _is_shown(replica, entry):
+            _redo(records, replica, entry)
     return records
 
 
@@ -245,9 +251,14 @@ def shown(replica: Replica, item: ItemId) -> Record | None:
     base = replica.server.get(item) or replica.aside.get(item)
     records = {item: base} if base else {}
     for entry in replica.entries:
-        if entry.edit.id == item:
+        if entry.edit.id == item and _is_shown(replica, entry):
             _redo(records, replica, entry)
     return records.get(item)
+
+
+def _is_shown(replica: Replica, entry: Entry) -> bool:
+    """Whether it adds to what is known; no server holds a record aside, so none can contain what was done to it."""
+    return not entry.contained or (entry.edit.id in replica.aside and entry.edit.id not in replica.server)
 
 
 def _redo(records: dict[ItemId, Record], replica: Replica, entry: Entry) -> None:

@@ -147,8 +147,12 @@ def _is_passed(entry: Entry, cursor: Cursor | None) -> bool:
     return place is not None and cursor is not None and place.epoch == cursor.epoch and place.rev <= cursor.rev
 
 
-def reopen(turn: Turn, epoch: Epoch, last_mid: Mid) -> None:
-    """After a snapshot: what it contains leaves; an answer of another history says nothing about this one."""
+def reopen(turn: Turn, epoch: Epoch) -> None:
+    """After a snapshot: an answer of another history says nothing about this one, and the others may be reached.
+
+    An entry whose number the snapshot contains stays and is asked about: its answer, or `mid_reused`, tells whether it
+    is this one that the number was used for (docs/protocol.md#outbox-leave).
+    """
     entries = turn.machine.outbox
     if any(entry.answered is not None and entry.answered.epoch != epoch for entry in entries):
         entries = tuple(
@@ -156,7 +160,7 @@ def reopen(turn: Turn, epoch: Epoch, last_mid: Mid) -> None:
             for entry in entries
         )
         turn.set(outbox=entries)
-    retire(turn, last_mid)
+    retire(turn)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

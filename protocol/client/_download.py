@@ -150,7 +150,7 @@ def take_snapshot(
         return False
     turn.set(cursor=cursor)
     turn.store(SnapshotHeard(cursor.epoch, cursor.rev, last_mid, items, deleted), cursor=cursor)
-    reopen(turn, cursor.epoch, last_mid)
+    reopen(turn, cursor.epoch)
     return True
 
 

@@ -162,6 +162,28 @@ def test_invariant_3_a_copied_store_takes_a_new_name_instead_of_reusing_numbers(
     assert not lap.replica.entries
 
 
+def test_invariant_3_an_edit_of_a_copied_store_is_not_lost_to_a_snapshot() -> None:
+    """A snapshot says how far the numbers go, not whose they were."""
+    home = empty_household()
+    desk, lap = home["desk"], home["lap"]
+    desk.create("alarm", "a1", time="07:00")
+    home.run(1)
+    lap.cut()
+    lap.replica = desk.replica
+    lap.restart()
+    desk.create("alarm", "a2", time="08:00")
+    home.run(1)
+    lap.create("alarm", "a3", time="09:00")
+    home.store.trim(home.store.account.rev)
+    desk.cut()
+    lap.heal()
+    lap.start()
+    home.run(60)
+    assert set(home.store.records) == {"a1", "a2", "a3"}
+    assert lap.replica.device != desk.replica.device
+    assert not lap.replica.entries
+
+
 @given(ACTS)
 def test_invariant_4_what_was_answered_applied_is_there_after_a_server_crash(acts: list[Act]) -> None:
     """The store in memory cannot lose a commit; tests/server_trio/test_kill.py kills the real one."""

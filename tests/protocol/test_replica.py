@@ -267,15 +267,33 @@ def test_a_snapshot_replaces_the_records_and_never_the_outbox(desk: Device, phon
     assert desk.replica.aside == {}
 
 
-def test_a_snapshot_takes_out_the_entries_it_contains(desk: Device) -> None:
-    desk.send(desk.do(plus_one()))
+def test_what_a_snapshot_contains_is_not_shown_twice_and_leaves_with_its_answer(desk: Device) -> None:
+    answer = desk.send(desk.do(plus_one()))
     waiting = desk.do(plus_one())
     snapshot = desk.server.snapshot(desk.replica.device)
 
     desk.absorb(snapshot)
+    assert [(entry.mid, entry.contained) for entry in desk.replica.entries] == [(5, True), (6, False)]
+    assert remaining(desk) == 7 * MINUTE
+    assert shown(desk.replica, ItemId("t1")) == view(desk.replica)["t1"]
 
+    desk.absorb(answer)
     assert desk.replica.entries == (waiting,)
     assert remaining(desk) == 7 * MINUTE
+
+
+def test_an_edit_whose_number_another_copy_used_is_shown_again_under_the_new_name(desk: Device) -> None:
+    copy = Device("desk", desk.server, synced=False)
+    copy.absorb(desk.server.snapshot(DeviceId("desk")))
+    desk.sync(label("used", item="a1"))
+    mine = copy.do(label("mine", item="t1"))
+
+    copy.absorb(desk.server.snapshot(DeviceId("desk")))
+    assert labels(copy)["t1"] != "mine"
+    copy.absorb(Renamed(DeviceId("desk-2"), mine.mid))
+
+    assert labels(copy)["t1"] == "mine"
+    assert [(entry.mid, entry.contained) for entry in copy.replica.entries] == [(1, False)]
 
 
 def test_a_late_snapshot_does_not_turn_time_back(desk: Device) -> None:
@@ -422,7 +440,7 @@ def test_an_edit_answered_in_a_lost_history_waits_for_an_answer_again(desk: Devi
 
     restored(desk, desk=used - 1)
 
-    assert [(entry.mid, entry.answered) for entry in desk.replica.entries] == [(used, None)]
+    assert [(entry.mid, entry.answered, entry.contained) for entry in desk.replica.entries] == [(used, None, False)]
 
 
 def test_an_answer_of_a_new_history_is_not_measured_by_the_cursor_of_the_old_one(desk: Device) -> None:

@@ -297,11 +297,14 @@ def test_a_place_that_no_log_can_have_is_a_bad_message(rev: int) -> None:
 # --- snapshots --------------------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_takes_what_it_contains_out_of_the_outbox() -> None:
+def test_what_a_snapshot_contains_is_asked_about_and_leaves_with_its_answer() -> None:
+    """A copy of this store may have used its number: only the answer, or `mid_reused`, tells."""
     desk = live(outbox=entries(1, 2, 3))
     desk.says("sync_required", reason="trimmed", epoch="e1", rev=90)
     desk.snapshot(90, last_mid=2)
-    assert waiting(desk) == [3]
+    assert waiting(desk) == [1, 2, 3]
+    result(desk, 1, rev=80, dup=True)
+    assert waiting(desk) == [2, 3]
 
 
 def test_an_answer_of_another_history_says_nothing_about_this_one() -> None:
