@@ -16,7 +16,6 @@ from .crew import WorkerGone
 from .draw import draw
 from .marks import MUST_HIT
 from .plan import load
-from .planted import PLANTED
 from .progress import Progress
 
 
@@ -53,7 +52,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--steps", action="store_true", help="print every step of --seed or --plan, unexplained")
     made.add_argument("--first-seed", type=int, default=1, metavar="S", help="of --hours and --planted; else 1")
     made.add_argument("--jobs", type=int, default=2, metavar="N", help="processes; else 2")
-    made.add_argument("--seconds", type=float, metavar="T", help="how long random worlds or --shrink may take; else 60")
+    made.add_argument("--worlds", type=int, default=400, metavar="N", help="for each planted fault, at most; else 400")
+    made.add_argument("--seconds", type=float, metavar="T", help="for random worlds, --shrink, each fault; else 60")
     made.add_argument("--keep-going", action="store_true", help="do not end at the first violation")
     made.add_argument(
         "--report", type=Path, metavar="FILE", help="write the report of --hours or --planted as Markdown"
@@ -123,23 +123,26 @@ def _random_seeds() -> Iterator[int]:
 
 
 def _planted(chosen: argparse.Namespace) -> int:
-    names = chosen.planted or list(PLANTED)
-    unknown = sorted(set(names) - set(PLANTED))
-    if unknown:
-        sys.stderr.write(f"no such fault: {', '.join(unknown)}; there are: {', '.join(PLANTED)}\n")
+    names = chosen.planted or mutation.EVERY
+    if unknown := sorted(set(names) - set(mutation.EVERY)):
+        sys.stderr.write(f"no such fault: {', '.join(unknown)}; there are: {', '.join(mutation.EVERY)}\n")
         return 2
-    caught: list[mutation.Caught] = []
-    for one in mutation.hunt(names, first_seed=chosen.first_seed, jobs=chosen.jobs):
+    hunts: list[mutation.Hunt] = []
+    seconds = chosen.seconds or MINUTE
+    for one in mutation.hunt(
+        names, first_seed=chosen.first_seed, worlds=chosen.worlds, seconds=seconds, jobs=chosen.jobs
+    ):
         if one.report.interrupted:
             return 130
-        caught.append(one)
+        hunts.append(one)
         sys.stdout.write(f"{one.line()}\n")
         sys.stdout.flush()
-    survivors = [one.name for one in caught if one.finding is None]
-    sys.stdout.write(f"{len(caught) - len(survivors)} of {len(caught)} planted faults were caught\n")
+    wrong = [one.name for one in hunts if not one.is_right]
+    sys.stdout.write(f"{len(hunts) - len(wrong)} of {len(hunts)} as they should be{': not ' if wrong else ''}")
+    sys.stdout.write(f"{', '.join(wrong)}\n")
     if chosen.report is not None:
-        report.write(chosen.report, "planted", mutation.markdown(caught))
-    return int(bool(survivors))
+        report.write(chosen.report, "planted", mutation.markdown(hunts))
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

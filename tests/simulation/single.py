@@ -4,7 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -56,23 +56,30 @@ def compare(plan: Plan) -> Finding | None:
 # --- the first difference between two plays ---------------------------------------------------------------------------
 
 
-def difference(again: list[str], before: int = 5) -> Iterator[str]:
+def difference(again: list[str]) -> list[str]:
     """Where two plays part, with the steps before it; nothing where they do not."""
     plays = [_steps(again, hash_seed) for hash_seed in HASH_SEEDS]
-    same: list[str] = []
     try:
-        outs = [play.stdout for play in plays if play.stdout is not None]
-        for first, second in itertools.zip_longest(*outs, fillvalue="(nothing more)\n"):
-            if first != second:
-                yield from same
-                yield f"PYTHONHASHSEED {HASH_SEEDS[0]}: {first.rstrip()}"
-                yield f"PYTHONHASHSEED {HASH_SEEDS[1]}: {second.rstrip()}"
-                return
-            same = [*same, first.rstrip()][-before:]
+        first, second = (play.stdout for play in plays)
+        assert first is not None
+        assert second is not None
+        return list(parting(first, second))
     finally:
         for one in plays:
             one.kill()
             one.communicate()
+
+
+def parting(first: Iterable[str], second: Iterable[str], before: int = 5) -> Iterator[str]:
+    """The first lines that differ, after the last ones that do not."""
+    same: list[str] = []
+    for one, other in itertools.zip_longest(first, second, fillvalue="(nothing more)"):
+        if one != other:
+            yield from same
+            yield f"PYTHONHASHSEED {HASH_SEEDS[0]}: {one.rstrip()}"
+            yield f"PYTHONHASHSEED {HASH_SEEDS[1]}: {other.rstrip()}"
+            return
+        same = [*same, one.rstrip()][-before:]
 
 
 def _steps(again: list[str], hash_seed: int) -> "subprocess.Popen[str]":

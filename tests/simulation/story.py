@@ -8,7 +8,6 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from .device import SimDevice
 from .plan import Act, DevicePlan, Plan
 from .player import Sim, play
 from .run import Run, Violation
-from .story_words import client_words, field_words, server_words, upkeep
+from .story_words import LINK_WORDS, LIVE, client_words, field_words, instant, moment, server_words, upkeep
 
 
 SPECIFICATION = Path(__file__).resolve().parent.parent.parent / "docs" / "protocol.md"
@@ -65,9 +64,9 @@ class Story:
         self._told: list[Line] = []
         self._quiet: Counter[str] = Counter()
         self._quiet_since = 0.0
-        self._repeats: dict[str, set[str]] = {}
+        self._links: dict[str, list[str]] = {}
         self._acts = list(reversed(plan.acts))
-        self.run: Run = play(plan, watch=(self._hear,), prepare=self._listen)
+        self.run: Run = play(plan, prepare=self._listen)
         self._fold(self.plan.seconds)
 
     def lines(self) -> Iterator[str]:
@@ -84,6 +83,8 @@ class Story:
 
     def _listen(self, sim: Sim) -> None:
         world = sim.world
+        # Before the checks: the step that breaks a promise is told, too.
+        world.watchers.insert(0, self._hear)
         world.notes.append(lambda who, text: self._note(world.now, who, text))
         world.ring_watchers.append(lambda device, told: self._tell(world.now, device.name, ring_words(device, told)))
         for device in sim.devices.values():
@@ -99,6 +100,8 @@ class Story:
 
     def _note(self, now: float, who: str, text: str) -> None:
         act = self._act(now, who, text)
+        # What is tried from here on is news again; what is so already is not.
+        self._links[who] = self._links.get(who, [])[-1:]
         self._tell(now, who or "the world", text.rstrip() if act is None else f"* {act_words(act)}")
 
     def _act(self, now: float, who: str, text: str) -> Act | None:
@@ -111,7 +114,7 @@ class Story:
             return self._acts.pop()
         return None
 
-    def _hear(self, sim: Sim, event: Event) -> None:
+    def _hear(self, event: Event) -> None:
         words = server_words if event.who.endswith("'s") else client_words
         said = list(words(event.input, event.outputs))
         if not said and (name := upkeep(event.input)) is not None:
@@ -121,16 +124,23 @@ class Story:
             self._tell(event.now, who, text)
 
     def _tell(self, now: float, who: str, text: str) -> None:
-        """Once; a device that says the same things in turn is trying again, which is counted."""
-        known = self._repeats.setdefault(who, set())
-        if text in known and text.startswith("is "):
-            self._quiet[f"repeats of {who}"] += 1
+        if text.startswith(LINK_WORDS) and self._is_stale(who, text):
             return
-        if not text.startswith(("is ", "its ")):
-            known.clear()
-        known.add(text)
         self._fold(now)
-        self._told.append(Line(now, who, text))
+        last = self._told[-1] if self._told else None
+        if last is not None and (last.at, last.who) == (now, who) and not text.startswith("*"):
+            self._told[-1] = Line(now, who, f"{last.text}; {text}")
+        else:
+            self._told.append(Line(now, who, text))
+
+    def _is_stale(self, who: str, link: str) -> bool:
+        """A device that says of its link what it said before is trying again, which is only counted."""
+        known = self._links.setdefault(who, [])
+        if link in known and (link != LIVE or link == known[-1]):
+            self._quiet[f"more attempts of {who}"] += link != known[-1]
+            return True
+        self._links[who] = [link] if link == LIVE else [*known, link]
+        return False
 
     def _fold(self, now: float) -> None:
         """What was quiet since the last line."""
@@ -174,11 +184,6 @@ def second(at: float) -> str:
     return f"{ms // 86_400_000}d {ms // 3_600_000 % 24:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
 
-def moment(ms: int) -> str:
-    """A true instant."""
-    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms):%m-%d %H:%M:%S}"
-
-
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +205,7 @@ def _device_line(device: DevicePlan) -> str:
 def _body(told: list[Line], start_ms: int) -> Iterator[str]:
     day = ""
     for line in told:
-        wall = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=start_ms + round(line.at * 1000))
+        wall = instant(start_ms + round(line.at * 1000))
         if f"{wall:%a %Y-%m-%d}" != day:
             day = f"{wall:%a %Y-%m-%d}"
             yield f"--- {day} ---"

@@ -1,7 +1,8 @@
 """What a step of a connection means, in words; and which steps are mere upkeep, to be counted."""
 
 from collections.abc import Iterator
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
 
 import msgspec
 
@@ -10,8 +11,16 @@ from protocol import client, server
 
 
 Fields = dict[str, Any]
-HIDDEN = frozenset({"op", "kind", "id", "at", "fields", "stamps"})
+HIDDEN = frozenset({"op", "kind", "id", "at", "fields", "stamps", "rev", "created_at", "updated_at", "updated_by"})
 """Of an edit or a change: what is said otherwise, or says nothing to a reader."""
+
+
+LINK_WORDS = tuple(f"is {name}" for name in get_args(client.LinkName))
+LIVE = "is live"
+"""How a device says what its link is."""
+
+LONG_AGO_MS = 1_000_000_000_000
+"""A number as great as this is an instant of some day since 2001, not a length."""
 
 
 def client_words(stimulus: Any, outputs: tuple[Any, ...]) -> Iterator[str]:
@@ -111,10 +120,13 @@ def fact_words(fact: Any) -> Iterator[str]:
 
 def event_words(event: Any) -> str:
     """A row of the log as a device takes it."""
-    tag = type(event).__struct_config__.tag
-    data = next((part for part in (getattr(event, "changed", None), getattr(event, "data", None)) if part), {})
-    item = data.get("id", "") if not hasattr(event, "id") or event.id is msgspec.UNSET else event.id
-    return f"takes rev {event.rev}: {str(tag).replace('_', ' ')} {item} {field_words(data)}".rstrip()
+    tag: Any = type(event).__struct_config__.tag
+    said = f"takes rev {event.rev}: {tag.replace('_', ' ')}"
+    if tag.endswith("_created"):
+        # Its fields stand where its author made it.
+        return f"{said} {event.data['id']}"
+    changed: Fields = getattr(event, "changed", None) or {}
+    return f"{said} {event.id} {field_words(changed)}".rstrip()
 
 
 # --- the server's end -------------------------------------------------------------------------------------------------
@@ -175,6 +187,8 @@ SKIPPED: tuple[Any, ...] = (None, "", [], {})
 
 def _value(value: Any) -> str:
     match value:
+        case int() if value >= LONG_AGO_MS:
+            return moment(value)
         case str():
             return value if value.isascii() and " " not in value and value else repr(value)
         case list():
@@ -183,6 +197,16 @@ def _value(value: Any) -> str:
             return "{" + field_words(value) + "}"
         case _:
             return str(value)
+
+
+def instant(ms: int) -> datetime:
+    """A true instant, in UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+
+def moment(ms: int) -> str:
+    """A true instant, as short as a reader needs it."""
+    return f"{instant(ms):%m-%dT%H:%M:%S}"
 
 
 def result_words(result: Any) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from .draw import draw
 from .plan import Plan
-from .planted import PLANTED
+from .planted import named
 from .player import play
 from .run import Run, Violation
 
@@ -81,7 +81,7 @@ def perform(task: Task) -> Played:
 def _planted(name: str | None) -> AbstractContextManager[None]:
     if name is None:
         return nullcontext()
-    return PLANTED[name].plant()
+    return named(name).plant()
 
 
 def _broken(error: Exception) -> Violation:
