@@ -1,0 +1,147 @@
+"""What holds for one device's connection: its clock, its politeness, its generations, its silence about tokens."""
+
+from typing import Any
+
+from protocol import Monotonic, Wall, client
+from protocol._clock import DRIFT
+from protocol.testing import Event
+
+from .device import SimDevice
+from .run import Violation
+
+
+MOST_ATTEMPTS = 30
+"""In one minute, without a hint from outside: jittered delays that double give about a dozen."""
+
+MINUTE_S = 60.0
+ROUNDING_MS = 2.0
+SECRET = "secret-"
+
+ASKING = (client.OpenTransport, client.GetToken, client.Poll, client.Transmit)
+FREEING = (client.Start, client.TakeOver)
+HINTS = (client.Start, client.TakeOver, client.SyncNow, client.NetworkChanged, client.Woke)
+
+
+class LineCheck:
+    """Watches the steps of one connection, each against the machine as it was before."""
+
+    def __init__(self, device: SimDevice) -> None:
+        self._device = device
+        self._attempts: list[float] = []
+        self.rebooted()
+
+    def rebooted(self) -> None:
+        """A new program: nothing of the old one counts."""
+        self._machine: Any = self._device.client.machine
+        self._slept = self._sleep()
+
+    def _broken(self, rule: str, expected: str, happened: str) -> Violation:
+        return Violation(rule, self._device.name, self._device.world.now, expected, happened)
+
+    def after(self, event: Event) -> None:
+        """One step."""
+        before, after = self._machine, self._device.client.machine
+        self._machine = after
+        stimulus, outputs = event.input, event.outputs
+        gen = getattr(stimulus, "gen", None)
+        if gen is not None and gen != getattr(before.state, "gen", None):
+            self._late(before, after, stimulus, outputs)
+        if type(before.state) is client.Stopped and type(stimulus) not in FREEING:
+            self._silent(stimulus, outputs)
+        if after.history is not before.history and after.history.delays > before.history.delays:
+            self._delay(after)
+        for output in outputs:
+            kind = type(output)
+            if kind is client.Transmit:
+                self._secret(output.data, spoken=output.handle is not None)
+            elif kind is client.ClockSampled:
+                self.clock()
+            elif kind is client.OpenTransport:
+                self._attempt(event.now)
+            elif kind is client.LinkChanged:
+                self._secret(output.why)
+        kind = type(stimulus)
+        if kind in HINTS:
+            self._attempts.clear()
+            if kind is client.Woke:
+                self._slept = self._sleep()
+
+    # --- generations (11) ---
+
+    def _late(self, before: Any, after: Any, stimulus: Any, outputs: tuple[Any, ...]) -> None:
+        if stimulus.gen in {getattr(before.polled, "gen", None), getattr(before.pushed, "gen", None)}:
+            return
+        if after.state is not before.state or any(type(output) is not client.Ignored for output in outputs):
+            raise self._broken(
+                "invariant-11", "that what belongs to an earlier generation has no effect",
+                f"{stimulus!r} came to {before.state!r} and led to {outputs}",
+            )  # fmt: skip
+
+    # --- politeness (10) ---
+
+    def _silent(self, stimulus: Any, outputs: tuple[Any, ...]) -> None:
+        asked = [output for output in outputs if isinstance(output, ASKING)]
+        if asked:
+            raise self._broken(
+                "invariant-10", "no attempt while stopped, but by the user", f"{stimulus!r} led to {asked}"
+            )
+
+    def _delay(self, machine: Any) -> None:
+        """A backoff delay was drawn: it is above the floor."""
+        due = [at for at, timer in machine.timers.pending if timer.name == "RECONNECT_DUE"]
+        floor = machine.timing.backoff_floor_ms / 1000
+        if type(machine.state) is client.Backoff and due and due[0] - self._device.now < floor - 0.001:
+            raise self._broken(
+                "invariant-10",
+                f"no attempt within {floor} s of a failure",
+                f"the next comes in {due[0] - self._device.now:.3f} s",
+            )
+
+    def _attempt(self, now: float) -> None:
+        self._attempts = [*(at for at in self._attempts if at > now - MINUTE_S), now]
+        if len(self._attempts) > MOST_ATTEMPTS:
+            raise self._broken(
+                "invariant-10", f"at most {MOST_ATTEMPTS} attempts a minute", f"this is number {len(self._attempts)}"
+            )
+
+    # --- the clock (9) ---
+
+    def clock(self) -> None:
+        """Its estimate of the server's clock is as good as it says."""
+        device = self._device
+        now = device.now
+        estimate = device.client.machine.clock
+        best = estimate.best
+        if best is None:
+            return
+        said: Wall = estimate.server_time(now) or Wall(0)
+        bound = (
+            best.round_trip / 2 + self._drift_ms(now, best.taken, best.round_trip) + self._unnoticed_ms() + ROUNDING_MS
+        )
+        error = abs(said - device.world.wall)
+        if error > bound:
+            raise self._broken(
+                "invariant-9", f"the server's clock known within {bound:.1f} ms (round trip {best.round_trip:.1f} ms)",
+                f"it is off by {said - device.world.wall:+d} ms",
+            )  # fmt: skip
+
+    def _drift_ms(self, now: float, taken: Monotonic, round_trip: float) -> float:
+        # A quartz that is worse than the protocol assumes is worse by just so much.
+        drift = max(DRIFT, abs(self._device.clock.rate - 1))
+        return drift * (max(0.0, now - taken) * 1000 + round_trip)
+
+    def _sleep(self) -> float:
+        """Seconds that the device has slept in its life."""
+        device = self._device
+        return device.clock.elapsed(device.world.now) - device.now
+
+    def _unnoticed_ms(self) -> float:
+        """A nap too short to be noticed, or one that has not been noticed yet."""
+        return max(0.0, self._sleep() - self._slept) * 1000
+
+    # --- tokens (16) ---
+
+    def _secret(self, text: str, *, spoken: bool = False) -> None:
+        """`spoken`: the place where its driver puts a token is marked with the handle, which stands for it here."""
+        if not spoken and SECRET in text:
+            raise self._broken("invariant-16", "no token in what it says", f"it says {text!r}")
