@@ -12,7 +12,7 @@ from protocol import ItemId, Record, Snooze, Zones
 
 from .late_news import LateNews
 from .local_state import LocalWrite, Mark, RingKey
-from .ringing import Agenda, Book, Ended, Open, Sounding, Turn, Why, forget, silence, turn, unsnooze
+from .ringing import Agenda, Book, Ended, NowFor, Open, Sounding, Turn, Why, forget, silence, turn, unsnooze
 from .timekeeping import Timekeeper
 
 
@@ -88,9 +88,9 @@ class Ringer:
         self._late_news.settle(self._around.records())
         self.poke()
 
-    def _held(self, windows: Open) -> dict[RingKey, float]:
+    def _held(self, windows: Open, now_for: NowFor) -> dict[RingKey, float]:
         """Rings that wait for news, and until when."""
-        late = self._late_news.held(windows, self._around.records(), self.book.marks.keys(), self._time.now_for)
+        late = self._late_news.held(windows, self._around.records(), self.book.marks.keys(), now_for)
         held = self._held_for_all(windows)
         return {key: max(until.get(key, 0.0) for until in (late, held)) for key in late.keys() | held.keys()}
 
@@ -130,10 +130,11 @@ class Ringer:
         self.notice()
         muted = self._around.muted()
         records = {item: record for item, record in self._around.records().items() if item not in muted}
-        windows, wait_ms = self._agenda.look(records, self._time.now_for, self.book.sounding.keys())
+        now_for = self._time.reading()
+        windows, wait_ms = self._agenda.look(records, now_for, self.book.sounding.keys())
         self._open = windows
-        held = self._held(windows)
-        self._take(turn(self.book, windows, self._around.records(), self._time.now_for, held))
+        held = self._held(windows, now_for)
+        self._take(turn(self.book, windows, self._around.records(), now_for, held))
         self._forget()
         news = min(held.values(), default=float("inf")) - self._time.clocks.monotonic()
         return max(SHORTEST_S, min(self._longest_s, wait_ms / 1000, news))

@@ -85,6 +85,11 @@ class Timekeeper:
         """By which moment a record rings: an alarm by the device's own clock where the two are far apart."""
         return Wall(self.wall_ms) if self.is_far and isinstance(record, Alarm) else self.server_now()
 
+    def reading(self) -> Callable[[Record], Wall]:
+        """The same for many records, by one look at the clocks: all of them ring by the same moment."""
+        server, wall, is_far = self.server_now(), Wall(self.wall_ms), self.is_far
+        return lambda record: wall if is_far and isinstance(record, Alarm) else server
+
     def error_ms(self) -> float:
         """Bound of the estimate's error; infinite without one."""
         return self._estimate.error_ms(self.clocks.monotonic())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from protocol import Timing, Wall, client
+from protocol import Timing, Wall, client, server
 from protocol.testing import Dice, Event
 from protocol.zones import system_zones
 
@@ -85,15 +85,15 @@ class Sim:
     # --- what is kept of a run ---
 
     def _record(self, event: Event) -> None:
-        digest = self._digest
-        stimulus = event.input
-        data = getattr(stimulus, "data", "")
-        digest.update(f"{event.now!r} {event.who} {type(stimulus).__name__} {data!r}\n".encode())
+        """What a step was, as bytes: enough that two runs which differ anywhere differ here soon."""
+        parts = [repr(event.now), event.who, type(event.input).__name__, str(getattr(event.input, "data", ""))]
         for output in event.outputs:
-            data = getattr(output, "data", "")
-            digest.update(f" {type(output).__name__} {data!r}\n".encode() if data else type(output).__name__.encode())
-            if isinstance(output, client.LinkChanged):
+            parts.append(type(output).__name__)
+            if isinstance(output, client.Transmit | server.Transmit):
+                parts.append(output.data)
+            elif isinstance(output, client.LinkChanged):
                 self._link_changed(event, output)
+        self._digest.update("\n".join(parts).encode())
 
     def _link_changed(self, event: Event, changed: client.LinkChanged) -> None:
         since = self._online.pop(event.who, None)
