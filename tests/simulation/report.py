@@ -15,6 +15,9 @@ from .worker import Finding, Played
 
 Row = tuple[str, ...]
 
+SEEDS = 8
+"""So many of the worlds that break a rule are named."""
+
 MARKED = re.compile(r"(?P<start><!-- measured: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end measured -->)", re.DOTALL)
 
 
@@ -91,8 +94,19 @@ def told(report: Report, must_hit: Iterable[str]) -> Iterator[str]:
     yield from _counts("situations that arose", report.marks)
     missed = report.missed(must_hit)
     yield f"situations that never arose: {', '.join(missed) or 'none of those wanted'}"
+    yield from _violations(report)
+
+
+def _violations(report: Report) -> Iterator[str]:
+    """The first against each rule in full, the others by their seeds."""
+    seeds: dict[str, list[int]] = {}
     for seed, finding in report.violations:
-        yield from violation_lines(seed, finding)
+        if finding.rule not in seeds:
+            yield from violation_lines(seed, finding)
+        seeds.setdefault(finding.rule, []).append(seed)
+    for rule, found in seeds.items():
+        more = ", …" if len(found) > SEEDS else ""
+        yield f"{rule}: {len(found)} worlds, seeds {', '.join(map(str, found[:SEEDS]))}{more}"
 
 
 def _counts(title: str, counts: Counter[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ a fixed order and keeps what still fails; passes repeat until none finds anythin
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -156,12 +157,13 @@ def plainer_acts(plan: Plan, fails: Fails) -> Plan:
     """Smaller numbers in the acts, round moments for them."""
     for index in range(len(plan.acts)):
         for make in (_rounder, _smaller_args):
-            plan = _settled(plan, fails, lambda now, index=index, make=make: _changed(now, index, make(now, index)))
+            plan = _settled(plan, fails, partial(_changed, index, make))
     return plan
 
 
-def _changed(plan: Plan, index: int, acts: Iterable[Act]) -> Iterator[Plan]:
-    return (replace(plan, acts=(*plan.acts[:index], act, *plan.acts[index + 1 :])) for act in acts)
+def _changed(index: int, make: Callable[[Plan, int], Iterable[Act]], plan: Plan) -> Iterator[Plan]:
+    for act in make(plan, index):
+        yield replace(plan, acts=(*plan.acts[:index], act, *plan.acts[index + 1 :]))
 
 
 def _rounder(plan: Plan, index: int) -> Iterator[Act]:

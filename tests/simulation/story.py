@@ -7,7 +7,7 @@ once. What a device says stands beside its name, what the server's end of its co
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from .device import SimDevice
 from .plan import Act, DevicePlan, Plan
 from .player import Sim, play
 from .run import Run, Violation
-from .story_words import LINK_WORDS, LIVE, client_words, field_words, instant, moment, server_words, upkeep
+from .story_words import LIVE, TRYING, client_words, field_words, instant, moment, server_words, upkeep
 
 
 SPECIFICATION = Path(__file__).resolve().parent.parent.parent / "docs" / "protocol.md"
@@ -66,8 +66,9 @@ class Story:
         self._quiet_since = 0.0
         self._links: dict[str, list[str]] = {}
         self._acts = list(reversed(plan.acts))
+        self._end: Callable[[], float] = lambda: plan.seconds
         self.run: Run = play(plan, prepare=self._listen)
-        self._fold(self.plan.seconds)
+        self._fold(self._end())
 
     def lines(self) -> Iterator[str]:
         """All of it."""
@@ -83,6 +84,7 @@ class Story:
 
     def _listen(self, sim: Sim) -> None:
         world = sim.world
+        self._end = lambda: world.now
         # Before the checks: the step that breaks a promise is told, too.
         world.watchers.insert(0, self._hear)
         world.notes.append(lambda who, text: self._note(world.now, who, text))
@@ -124,7 +126,7 @@ class Story:
             self._tell(event.now, who, text)
 
     def _tell(self, now: float, who: str, text: str) -> None:
-        if text.startswith(LINK_WORDS) and self._is_stale(who, text):
+        if text.startswith(TRYING) and self._is_stale(who, text):
             return
         self._fold(now)
         last = self._told[-1] if self._told else None
@@ -133,13 +135,13 @@ class Story:
         else:
             self._told.append(Line(now, who, text))
 
-    def _is_stale(self, who: str, link: str) -> bool:
+    def _is_stale(self, who: str, said: str) -> bool:
         """A device that says of its link what it said before is trying again, which is only counted."""
         known = self._links.setdefault(who, [])
-        if link in known and (link != LIVE or link == known[-1]):
-            self._quiet[f"more attempts of {who}"] += link != known[-1]
+        if said in known and (said != LIVE or said == known[-1]):
+            self._quiet[f"more attempts of {who}"] += said != known[-1]
             return True
-        self._links[who] = [link] if link == LIVE else [*known, link]
+        self._links[who] = [said] if said == LIVE else [*known, said]
         return False
 
     def _fold(self, now: float) -> None:

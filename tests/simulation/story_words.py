@@ -15,9 +15,14 @@ HIDDEN = frozenset({"op", "kind", "id", "at", "fields", "stamps", "rev", "create
 """Of an edit or a change: what is said otherwise, or says nothing to a reader."""
 
 
-LINK_WORDS = tuple(f"is {name}" for name in get_args(client.LinkName))
 LIVE = "is live"
-"""How a device says what its link is."""
+TRYING = (
+    *(f"is {name}" for name in get_args(client.LinkName)),
+    "its socket is refused",
+    "a poll fails",
+    "closes the connection (1000 no transport in time)",
+)
+"""How a device begins to speak of its link: over and over, where it finds no way."""
 
 LONG_AGO_MS = 1_000_000_000_000
 """A number as great as this is an instant of some day since 2001, not a length."""

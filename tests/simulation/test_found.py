@@ -1,0 +1,23 @@
+"""Every world in which something was once found, made small, is played again: nothing may be found in it any more."""
+
+from pathlib import Path
+
+from .plan import load
+from .player import play
+
+
+FOUND = Path(__file__).resolve().parent / "found"
+
+
+def test_what_was_found_once_is_gone() -> None:
+    assert [said for path in sorted(FOUND.glob("*.jsonl")) for said in _still_there(path)] == []
+
+
+def _still_there(path: Path) -> list[str]:
+    plan, why = load(path)
+    violation = play(plan).violation
+    if violation is None:
+        return []
+    return [
+        f"{violation}; it was kept because of {why}; read it: ./dev sim --plan {path.relative_to(FOUND.parents[2])}"
+    ]
