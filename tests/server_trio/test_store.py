@@ -36,6 +36,8 @@ from protocol import (
 )
 from server_trio.store import Login, Outcomes, Reused, Rotated, Store, StoreUnavailable, Work
 from server_trio.store_sqlite import open_sqlite
+from tests.simulation.model_store import open_model
+from tests.simulation.storage import Storage
 
 
 ANN, BOB = UserId("ann"), UserId("bob")
@@ -61,7 +63,13 @@ def sqlite(folder: Path) -> Opener:
     return opened
 
 
-STORES = [sqlite]
+def model(_: Path) -> Opener:
+    """Opens the same storage each time: what the simulator runs on."""
+    storage = Storage(lambda _: None, LIMITS)
+    return lambda: open_model(storage)
+
+
+STORES = [sqlite, model]
 
 
 @pytest.fixture(params=STORES)

@@ -6,9 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 from protocol import (
     Cursor,
     DeviceId,
+    Epoch,
     Fault,
     Mid,
     Outcome,
+    Rev,
     UserId,
     changes_text,
     client,
@@ -97,8 +99,14 @@ class _Request:
         assert not isinstance(cursor, Fault)
         return cursor
 
+    def _note_seen(self, cursor: Cursor | None) -> None:
+        """A request is a sign of life, and its cursor an ack (docs/protocol.md#http-changes-ack)."""
+        epoch, rev = (Epoch(""), Rev(0)) if cursor is None else (cursor.epoch, cursor.rev)
+        self.store.acked(self.device, epoch, rev, self.arrived)
+
     def snapshot(self) -> None:
         cursor = self._cursor()
+        self._note_seen(cursor)
         elsewhere = cursor is not None and cursor.epoch != self.store.account.epoch
         state = self.store.state(self.device, with_deleted=elsewhere)
         self.reply(snapshot_text(state, self.arrived, self.process.world.wall))
@@ -106,8 +114,7 @@ class _Request:
     def changes(self) -> None:
         """Wait only where the cursor is at the head."""
         cursor = self._cursor()
-        if cursor is not None and self.device in self.store.devices:
-            self.store.acked(self.device, cursor.epoch, cursor.rev, self.arrived)
+        self._note_seen(cursor)
         account = self.store.account
         decision = resume(cursor, account, self.process.world.terms.limits)
         seconds = min(int(self.query.get("wait", "0")), self.process.world.timing.poll_wait_ms / 1000)
@@ -125,7 +132,7 @@ class _Request:
         store, world = self.store, self.process.world
         after = resume(cursor, store.account, world.terms.limits)
         if after == "ahead":
-            store.renew(world.storage.new_epoch())
+            world.storage.renew(self.user, store.account.epoch)
             self.process.resync(self.user)
             world.bus.nudge(self.process, self.user)
         if isinstance(after, str):

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
 from protocol import (
-    DeviceId,
     Epoch,
     Generation,
     Handle,
     Member,
-    Mid,
     Outcome,
     Rev,
     Roster,
@@ -62,6 +60,7 @@ class Process:
         self.heads: dict[UserId, Head] = {}
         self.polls: dict[UserId, list[Waiting]] = {}
         self._wakeups: dict[int, Wakeup] = {}
+        self._joins: dict[int, server.Join] = {}
         self._keys = 0
         self._writing: list[tuple[float, Answer, Answer]] = []
         self._busy_until = 0.0
@@ -101,6 +100,7 @@ class Process:
         self.heads.clear()
         self.polls.clear()
         self._wakeups.clear()
+        self._joins.clear()
 
     def drain(self) -> None:
         """Say goodbye to everybody, and stop a little later."""
@@ -151,6 +151,7 @@ class Process:
         transport.server_open = False
         self.ends.pop(transport.key, None)
         self._wakeups.pop(transport.key, None)
+        self._joins.pop(transport.key, None)
 
     # --- what an end asks ---
 
@@ -224,7 +225,8 @@ class Process:
             case server.Join():
                 self._join(transport, question)
             case server.RenewEpoch(user=user, seen=seen):
-                self._answer(transport, lambda: self._renewed(transport, user, seen))
+                join = self._joins[transport.key]
+                self._answer(transport, lambda: self._renewed(join, user, seen))
             case server.ReadPage(user=user, after=after, limit=limit):
                 self._answer(transport, lambda: server.PageRead(storage.of(user).page(after, limit)))
             case server.ReadState(user=user, device=device, with_deleted=all_of_it):
@@ -236,8 +238,7 @@ class Process:
             case server.Apply():
                 self._apply(transport, question)
             case server.StoreAck(user=user, device=device, epoch=epoch, rev=rev):
-                if device in storage.of(user).devices:
-                    storage.of(user).acked(device, epoch, rev, self.world.wall)
+                storage.of(user).acked(device, epoch, rev, self.world.wall)
             case _:
                 assert_never(question)
 
@@ -268,32 +269,28 @@ class Process:
         losers = [(members.get(verdict.key, transport), verdict) for verdict in verdicts]
         if all(loser is not transport for loser, _ in losers):
             members[transport.key] = transport
-            name = join.device.name
-            self._answer(transport, lambda: self._joined(join.user, device, name, join))
+            self._joins[transport.key] = join
+            self._answer(transport, lambda: self._joined(join))
         for loser, verdict in losers:
             evicted = server.Evicted(verdict.code, verdict.reason, verdict.conn)
             self.later(0.0, lambda loser=loser, evicted=evicted: self.feed(loser, evicted))  # type: ignore[misc]  # bound
 
-    def _joined(self, user: UserId, device: DeviceId, name: str, join: server.Join) -> server.ServerInput:
+    def _joined(self, join: server.Join) -> server.ServerInput:
+        device, store = join.device, self.world.storage.of(join.user)
+        assert device is not None
         if self.world.barred.get(join.session.removeprefix("s-")) == "revoked":
             return server.SIGNED_OUT
-        store = self.world.storage.of(user)
-        last_mid = store.join(device, name, join.cursor, self.world.wall)
-        self.head(user)
+        if not store.has_room(device.id):
+            return server.CROWDED
+        last_mid = store.join(device.id, device.name, join.cursor, self.world.wall, join.conn)
+        self.head(join.user)
         return server.Joined(store.account, last_mid, self.world.wall)
 
-    def _renewed(self, transport: Transport, user: UserId, seen: Epoch) -> server.ServerInput:
-        store = self.world.storage.of(user)
-        if store.account.epoch == seen:
-            store.renew(self.world.storage.new_epoch())
+    def _renewed(self, join: server.Join, user: UserId, seen: Epoch) -> server.ServerInput:
+        self.world.storage.renew(user, seen)
         self.resync(user)
         self.world.bus.nudge(self, user)
-        state = transport.end.state
-        if not isinstance(state, server.Joining) or state.hello is None:
-            return server.Joined(store.account, Mid(0), self.world.wall)
-        device = state.hello.device
-        last_mid = store.join(device.id, device.name, state.hello.cursor, self.world.wall)
-        return server.Joined(store.account, last_mid, self.world.wall)
+        return self._joined(join)
 
     def write(self, commit: Answer, answer: Answer) -> None:
         """Commit in the order of the calls, some milliseconds from now; then answer."""

@@ -1,12 +1,14 @@
 """One process, one thread, one virtual clock: users, devices, server processes, their store and their bus."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from protocol import Epoch, Handle, Monotonic, SessionId, Timing, UserId, Wall, Zones, server
-from protocol.testing import Dice, Event, MemoryStore, Queue
+from protocol import Handle, Monotonic, SessionId, Timing, UserId, Wall, Zones, server
+from protocol.testing import Dice, Event, Queue
+
+from .storage import Storage
 
 
 if TYPE_CHECKING:
@@ -34,41 +36,6 @@ class Token(Struct, frozen=True):
     expires_at: Wall
 
 
-class Storage:
-    """Every user's log, records and devices: what all processes share and what outlives them.
-
-    Attributes:
-        users: by name. renewals: how many epochs were begun, so that each gets a name of its own.
-    """
-
-    def __init__(self, zones: Zones) -> None:
-        self._zones = zones
-        self.users: dict[UserId, MemoryStore] = {}
-        self.renewals = 0
-
-    def of(self, user: UserId) -> MemoryStore:
-        """One user's."""
-        if user not in self.users:
-            store = self.users[user] = MemoryStore(self._zones)
-            store.renew(self.new_epoch())
-        return self.users[user]
-
-    def new_epoch(self) -> Epoch:
-        """A name never given before."""
-        self.renewals += 1
-        return Epoch(f"e{self.renewals}")
-
-    def backup(self) -> dict[UserId, MemoryStore]:
-        """Everything as it is now."""
-        return {user: store.copy() for user, store in self.users.items()}
-
-    def restore(self, backup: Mapping[UserId, MemoryStore]) -> None:
-        """Everything as it was then, every log under a new name (docs/protocol.md#log-new-epoch)."""
-        for user in self.users:
-            self.users[user] = backup[user].copy() if user in backup else MemoryStore(self._zones)
-            self.users[user].renew(self.new_epoch())
-
-
 class World:
     """What devices and processes share.
 
@@ -90,7 +57,7 @@ class World:
         self.terms = server.Terms(timing=timing)
         self.chance = Dice(seed)
         self.queue = Queue()
-        self.storage = Storage(zones)
+        self.storage = Storage(zones, self.terms.limits)
         self.token_s = token_s
         self.tokens: dict[Handle, Token] = {}
         self.barred: dict[str, str] = {}
