@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from protocol import client
+from client_qt.commands import TakeOver
+from protocol import DeviceId, client
 
 from .acts_trouble import MENDING_ACTS, TROUBLE_ACTS
 from .acts_user import USER_ACTS, Performer
+from .plan import Pace
 
 
 if TYPE_CHECKING:
@@ -21,6 +23,16 @@ TROUBLE: frozenset[str] = frozenset(TROUBLE_ACTS)
 """Those that count as faults."""
 
 
+TURNS_S: Mapping[Pace, tuple[float, ...]] = {
+    "brisk": (150, 190, 230, 270, 310, 350),
+    "calm": (700, 850, 1_000, 1_150, 1_300, 1_450),
+}
+"""When, in peace, the user picks up the next of several copies of one device and lets it win.
+
+Copies that differ in nothing cannot know that they are two; only one is connected at a time, and the user decides
+which. Each must have had its turn before all can agree."""
+
+
 def calm(sim: "Sim") -> None:
     """No more trouble: servers, links and devices work again, and everybody is signed in. Wrong clocks stay wrong."""
     bus = sim.world.bus
@@ -30,6 +42,8 @@ def calm(sim: "Sim") -> None:
     sim.world.barred.clear()
     for device in sim.devices.values():
         _mend(device)
+    for turn, second in enumerate(TURNS_S[sim.plan.pace]):
+        sim.world.after(second, lambda turn=turn: _take_turns(sim, turn))  # type: ignore[misc]  # bound in the loop
 
 
 def _mend(device: "SimDevice") -> None:
@@ -44,3 +58,14 @@ def _mend(device: "SimDevice") -> None:
     device.boot()
     if isinstance(device.client.state, client.Stopped):
         device.sign_in()
+
+
+def _take_turns(sim: "Sim", turn: int) -> None:
+    copies: dict[DeviceId, list[SimDevice]] = {}
+    for device in sim.devices.values():
+        copies.setdefault(device.replica.device, []).append(device)
+    for twins in copies.values():
+        device = twins[turn % len(twins)]
+        state = device.client.state
+        if isinstance(state, client.Stopped) and state.reason == "replaced":
+            device.command(TakeOver())

@@ -51,7 +51,9 @@ def draw(seed: int) -> Plan:
 
 
 def _brisk(seed: int, dice: Dice) -> Sketch:
-    length = (30 + dice.below(331)) * MINUTE
+    # Short ones mostly: an hour of these costs fifty times what a calm one does.
+    shortest, longest = dice.pick(((30, 60), (30, 60), (40, 90), (60, 120), (120, 360)))
+    length = (shortest + dice.below(longest - shortest + 1)) * MINUTE
     return _world(seed, dice, "brisk", length)
 
 

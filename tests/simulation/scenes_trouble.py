@@ -4,7 +4,7 @@ Noise that is spread evenly finds little. So each scene puts its fault beside wh
 apart, and most of them end it again later: perhaps only after the end of the plan.
 """
 
-from .scenes_user import alarm_rings, edit, edits, react, timer_rings
+from .scenes_user import alarm_rings, edit, edits, new_alarm, react, timer_rings
 from .sketch import AT_ONCE, IN_FLIGHT, MINUTE, SECOND, SOON, Scene, Sketch
 
 
@@ -429,9 +429,13 @@ def _new_epoch(sketch: Sketch, at: int, user: str) -> None:
 
 def _server_restore(sketch: Sketch, at: int, user: str) -> None:
     """The servers' disks come back from a backup: what was said since is unsaid, and devices know more than they do."""
+    maker = sketch.one(user)
+    sketch.here(at, maker)
     sketch.act(at, "server_backup")
+    new_alarm(sketch, at + sketch.moment(), maker, sketch.between(60, 3_600))
     _crowd(sketch, at + sketch.moment(), user)
     at += 4 * SECOND + sketch.hold() // 4
+    sketch.here(at, *sketch.names(user))
     _crowd(sketch, at, user)
     if sketch.dice.hit(0.5):
         break_link(sketch, at + sketch.moment(), sketch.one(user))
@@ -444,7 +448,10 @@ def _server_restore(sketch: Sketch, at: int, user: str) -> None:
 
 
 def _bus(sketch: Sketch, at: int, user: str) -> None:
-    """Nudges between processes get lost, come late, come twice."""
+    """Nudges between processes get lost, come late, come twice; where there is one process, that one crashes."""
+    if len(sketch.processes) == 1:
+        _process_crash(sketch, at, user)
+        return
     sketch.here(at, *sketch.two(user))
     sketch.act(at, sketch.dice.pick(("bus_lose", "bus_delay", "bus_repeat")), count=sketch.between(1, 6))
     _crowd(sketch, at + sketch.moment(), user)
@@ -464,5 +471,5 @@ TROUBLE_SCENES: tuple[tuple[int, Scene], ...] = (
     (3, _slow_connect), (3, _only_http), (3, _flap), (4, _away), (7, _trouble_at_ring), (5, _offline_stop),
     (7, _crash_in_commit), (3, _crash_again), (1, _dark), (3, _clone), (3, _old_disk), (5, _lid), (3, _edit_and_close),
     (4, _clock), (3, _sign_out_in_replay), (2, _sign_out_in_edit), (3, _expiry), (6, _process_crash), (4, _drain),
-    (4, _trim_behind), (3, _new_epoch), (2, _server_restore), (3, _bus), (2, _rings_through_it),
+    (4, _trim_behind), (3, _new_epoch), (2, _server_restore), (5, _bus), (2, _rings_through_it),
 )  # fmt: skip

@@ -265,6 +265,21 @@ def _press_all(sketch: Sketch, at: int, user: str) -> None:
         at += sketch.moment()
 
 
+def _held(sketch: Sketch, at: int, user: str) -> None:
+    """A timer is held on one device and goes on from another, longer than it was."""
+    one, other = sketch.two(user)
+    sketch.here(at, one, other)
+    lasts, item = sketch.of_bands((10, 60), (60, 300)), sketch.dice.below(4)
+    new_timer(sketch, at, one, lasts, start=True)
+    paused = at + sketch.between(1, lasts) * SECOND - sketch.between(0, 999)
+    sketch.act(paused, "pause", one, item=item)
+    if sketch.dice.hit(0.4):
+        sketch.act(paused + sketch.moment(), "add", other, item=item, seconds=sketch.between(1, 90))
+    goes_on = paused + sketch.of_bands(AT_ONCE, IN_FLIGHT, SOON, (3 * SECOND, 3 * MINUTE))
+    sketch.act(goes_on, "go_on", other, item=item)
+    react(sketch, goes_on + lasts * SECOND, user)
+
+
 def _burst(sketch: Sketch, at: int, user: str) -> None:
     """More changes at once than may be under way."""
     device = sketch.one(user)
@@ -336,6 +351,6 @@ def moving_in(sketch: Sketch, user: str) -> None:
 
 
 USER_SCENES: tuple[tuple[int, Scene], ...] = (
-    (5, _alone), (6, _together), (2, _delete_against_edit), (3, _skip), (2, _longer_run), (2, _press_all), (1, _burst),
+    (5, _alone), (6, _together), (2, _delete_against_edit), (3, _skip), (2, _longer_run), (2, _press_all), (3, _held), (1, _burst),
     (1, _mute), (2, _hurry), (1, tidy), (2, _journey), (2, _night), (9, _alarm), (6, _timer),
 )  # fmt: skip
