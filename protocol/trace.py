@@ -84,6 +84,7 @@ class Difference(Struct, frozen=True):
         )
 
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _ENCODE = msgspec.json.Encoder().encode
 _HEADER = msgspec.json.Decoder(Header)
 _LINE = msgspec.json.Decoder(_Line)
@@ -126,7 +127,8 @@ def load(lines: str | Iterable[str]) -> Trace:
     Raises:
         TraceError: it is not one, or of another format; the message names the line.
     """
-    numbered = [(n, line) for n, line in enumerate(lines.splitlines() if isinstance(lines, str) else lines, 1)]
+    # Not `splitlines`: it also cuts at U+2028 and its like, which JSON text holds as they are.
+    numbered = enumerate(lines.split("\n") if isinstance(lines, str) else lines, 1)
     filled = [(n, line) for n, line in numbered if line.strip()]
     if not filled:
         raise TraceError("line 1: empty; a trace begins with its header")
@@ -140,15 +142,22 @@ def load(lines: str | Iterable[str]) -> Trace:
     for number, line in filled[1:]:
         raw = _read(_LINE, number, line)
         steps.append((raw.now, _read(_INPUTS[header.side], number, bytes(raw.input))))
-        outputs.append(text(msgspec.json.decode(raw.outputs)))
+        outputs.append(_read_outputs(number, raw.outputs))
     return Trace(header, tuple(steps), tuple(outputs))
 
 
 def _read(decoder: msgspec.json.Decoder[Any], number: int, line: str | bytes) -> Any:
     try:
         return decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except _UNREADABLE as error:
         raise TraceError(f"line {number}: {error}") from None
+
+
+def _read_outputs(number: int, raw: msgspec.Raw) -> str:
+    try:
+        return text(msgspec.json.decode(raw))
+    except _UNREADABLE as error:
+        raise TraceError(f"line {number}: outputs: {error}") from None
 
 
 def build(header: Header) -> AnyConnection:

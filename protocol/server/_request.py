@@ -74,9 +74,9 @@ def hide_token(text: str, hide: Callable[[str], Handle]) -> str:
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         # No JSON object, so the core will refuse it unread; but a half token must not reach a trace.
         return '{"type":"","token":'
-    token = message.get("token")
-    if token is None:
+    if "token" not in message:
         return text
-    # What is no string is no token of ours, but may hold one; null is as wrong, and says nothing.
+    token = message["token"]
+    # What is no string is no token of ours, but may hold one. Written anew even where it is null: a member can be said twice.
     hidden = msgspec.json.encode({**message, "token": hide(token) if isinstance(token, str) else None})
     return hidden.ljust(len(text.encode())).decode()

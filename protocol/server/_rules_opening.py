@@ -43,6 +43,7 @@ from ._outputs import (
 )
 from ._request import SUBPROTOCOL
 from ._rules_ending import over
+from ._rules_stream import frame_bytes
 from ._states import (
     AwaitAuth,
     AwaitHello,
@@ -239,10 +240,12 @@ def joining_said(m: ServerMachine, i: Received, now: Monotonic) -> Step:
     s = m.state
     if s.hello is not None:
         return impatient(m, i, now)
-    if sum(len(said.data) for said in (*s.said, i)) > m.terms.limits.opening_frame:
+    limits, said = m.terms.limits, (*s.said, i)
+    # Counted too: an empty message has no bytes, and is kept all the same.
+    if len(said) > limits.burst or sum(frame_bytes(one.data) for one in said) > limits.opening_frame:
         sentence = "Wait for the first answer before you say more."
         return m, [error(Fault("rate_limited", sentence, retryable=True, retry_after_ms=1_000))]
-    return go(m, Joining(s.login, None, goal=s.goal, said=(*s.said, i))), []
+    return go(m, Joining(s.login, None, goal=s.goal, said=said)), []
 
 
 def joining_binary(m: ServerMachine, i: ReceivedBinary, now: Monotonic) -> Step:

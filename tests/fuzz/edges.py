@@ -21,6 +21,9 @@ _FILES = frozenset(
 )
 """Whose edges count: the code under test and not the test."""
 
+PATIENCE = 50
+"""How often a branch is looked at."""
+
 Edge = tuple[object, ...]
 
 
@@ -105,10 +108,10 @@ class Monitor:
         if code.co_filename not in _FILES:
             return self._off
         place = (id(code), offset)
-        other = self._seen.setdefault(place, destination)
         self.found.add((*place, destination))
-        # Switching off concerns the instruction, so both ways out must have been seen before.
-        return self._off if other != destination else None
+        # Switching off concerns the instruction, both ways out; the rarer one mostly leads to a line nobody has seen.
+        self._seen[place] = times = self._seen.get(place, 0) + 1
+        return self._off if times > PATIENCE else None
 
 
 @contextmanager

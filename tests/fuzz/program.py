@@ -23,7 +23,7 @@ class Step(NamedTuple):
 Program = tuple[Step, ...]
 
 MOST_STEPS = 48
-MOST_TIMES = 96
+MOST_TIMES = 200
 LONGEST_TEXT = 70_000
 """What a program may be made of: enough for every limit of the protocol to be passed, little enough to be quick."""
 
@@ -53,9 +53,12 @@ def _step(line: str) -> Step:
 
 def tame(program: Program) -> Program:
     """The program within its bounds."""
-    return tuple(
-        Step(step.verb, step.text[:LONGEST_TEXT], max(1, min(step.times, MOST_TIMES))) for step in program[:MOST_STEPS]
-    )
+    left, tamed = MOST_TIMES, list[Step]()
+    for step in program[:MOST_STEPS]:
+        times = max(1, min(step.times, left))
+        tamed.append(Step(step.verb, step.text[:LONGEST_TEXT], times))
+        left -= times - 1
+    return tuple(tamed)
 
 
 def as_bytes(text: str) -> bytes:

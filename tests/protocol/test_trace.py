@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 
 from protocol import client, server, trace
+from protocol._types import Wall
 from protocol.testing import Pair
 
 from .scenarios import ACTS, Act, household, perform
@@ -118,3 +119,32 @@ def test_a_setup_that_builds_no_server_is_refused() -> None:
     text = '{"tocsin-trace":1,"protocol":1,"side":"server","setup":{"terms":{"timing":7}}}'
     with pytest.raises(trace.TraceError, match="line 1: setup"):
         list(trace.replay(trace.load(text)))
+
+
+@pytest.mark.parametrize("ends_no_line", ["\u2028", "\u2029", "\x85", "\x1c", "\x0b"])
+def test_what_ends_a_line_elsewhere_ends_none_of_a_trace(ends_no_line: str) -> None:
+    """A peer may say any of these, and JSON holds some as they are (RFC 8259, section 7)."""
+    end = server.ServerConnection()
+    end.step(server.Requested("v1"), 0.0)
+    end.step(server.Received(f'{{"type":"{ends_no_line}"}}', Wall(1)), 0.0)
+    assert list(trace.replay(trace.load(trace.dump(end)))) == []
+
+
+DEEP = "[" * 100_000
+SERVERS = '{"side":"server"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'{{"side":"server","setup":{{"a":{DEEP}', 1),
+        (f'{SERVERS}\n{{"now":1,"input":{DEEP}', 2),
+        (f'{SERVERS}\n{{"now":1,"input":{{"is":"Heard"}},"outputs":{DEEP}', 2),
+        (f'{SERVERS}\n{{"now":1,"input":{{"is":"Heard"}},"outputs":[1e999]}}', 2),
+        (f'{SERVERS}\n{{"now":1,"input":{{"is":"Heard"}},"outputs":["\\ud800"]}}', 2),
+        (f"{SERVERS}\n\ud800", 2),
+    ],
+)
+def test_json_that_no_reader_takes_is_refused_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(trace.TraceError, match=f"line {line}: "):
+        trace.load(text)

@@ -555,6 +555,22 @@ def test_what_a_classic_client_says_early_is_bounded() -> None:
     assert sum(len(said.data) for said in c.state.said) == 8_192
 
 
+def test_what_a_classic_client_says_early_is_bounded_in_bytes_and_not_in_characters() -> None:
+    """docs/protocol.md#invariant-12."""
+    c = classic_joining()
+    assert say(c, "\u017e" * 4_096) == []
+    assert only(say(c, "x"))["code"] == "rate_limited"
+
+
+def test_empty_messages_said_early_are_counted() -> None:
+    """They have no bytes, so the bound on those would let any number of them be kept (docs/protocol.md#invariant-12)."""
+    c = classic_joining()
+    for _ in range(40):
+        assert say(c, "") == []
+    assert only(say(c, ""))["code"] == "rate_limited"
+    assert len(c.state.said) == 40
+
+
 def test_early_words_survive_a_change_that_is_published_meanwhile() -> None:
     c = classic_joining()
     say(c, {"type": "ping"})

@@ -106,7 +106,7 @@ def test_a_message_without_a_token_stays_as_it_is(said: str) -> None:
 @pytest.mark.parametrize(
     "said",
     ['{"type":"auth","token":"s3cret', '["token","s3cret"]', '{"tok\\u0065n":"s3cret"', '{"token":"s3cret"}\ud800', '{"token":["s3cret"]}',
-     '{"type":"auth","token":{"a":"s3cret"}}', '{"token":1e999,"x":"s3cret"}'],
+     '{"type":"auth","token":{"a":"s3cret"}}', '{"token":1e999,"x":"s3cret"}', '{"token":"s3cret","token":null}'],
 )  # fmt: skip
 def test_what_is_not_quite_a_token_does_not_pass_either(said: str) -> None:
     """docs/protocol.md#auth-token-secret."""
