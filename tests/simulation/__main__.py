@@ -31,6 +31,7 @@ MARKS_AFTER_HOURS = 50_000.0
 """A campaign of this length or more fails when a wanted situation never arose in it."""
 
 MINUTE = 60.0
+SHRINK_S = 240.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--first-seed", type=int, default=1, metavar="S", help="of --hours and --planted; else 1")
     made.add_argument("--jobs", type=int, default=2, metavar="N", help="processes; else 2")
     made.add_argument("--worlds", type=int, default=400, metavar="N", help="for each planted fault, at most; else 400")
-    made.add_argument("--seconds", type=float, metavar="T", help="for random worlds, --shrink, each fault; else 60")
+    made.add_argument(
+        "--seconds", type=float, metavar="T", help="for random worlds and each fault, else 60; for --shrink, else 240"
+    )
     made.add_argument("--keep-going", action="store_true", help="do not end at the first violation")
     made.add_argument(
         "--report", type=Path, metavar="FILE", help="write the report of --hours or --planted as Markdown"
@@ -95,7 +98,7 @@ def _one(chosen: argparse.Namespace) -> int:
 
 def _shrink(chosen: argparse.Namespace) -> int:
     plan = draw(int(chosen.shrink)) if chosen.shrink.isdigit() else load(Path(chosen.shrink))[0]
-    return single.shrink_one(plan, chosen.seconds or MINUTE)
+    return single.shrink_one(plan, chosen.seconds or SHRINK_S)
 
 
 def _digests(_: argparse.Namespace) -> int:

@@ -16,7 +16,14 @@ from .plan import Act, DevicePlan, Plan
 
 
 Fails = Callable[[Plan], bool]
-Pass = Callable[[Plan, Fails], Plan]
+Try = Callable[[Plan], Plan | None]
+"""Gives back the plan, or the same with another seed, where that fails."""
+
+Pass = Callable[[Plan, Try], Plan]
+
+SEEDS = (1, 2, 3)
+"""Of what is drawn while a plan is played: leaving an act out shifts all of it, and a failure that hangs on one frame's
+journey is lost by that alone."""
 
 SIMPLEST = DevicePlan("", "")
 """What a device is unless its plan says otherwise."""
@@ -31,13 +38,18 @@ def shrink(plan: Plan, fails: Fails, budget_s: float, clock: Callable[[], float]
         budget_s: give back the best so far after this long.
         clock: tells seconds; in tests, another one.
     """
-    tried = _once_each(fails, clock() + budget_s, clock)
-    while True:
-        before = plan
-        for smaller in PASSES:
-            plan = smaller(plan, tried)
-        if plan == before:
-            return plan
+    once = _once_each(fails, clock() + budget_s, clock)
+    for seeds in ((), SEEDS):
+        before: Plan | None = None
+        while plan != before:
+            before = plan
+            for smaller in PASSES:
+                plan = smaller(plan, partial(_tried, once, seeds))
+    return plan
+
+
+def _tried(fails: Fails, seeds: tuple[int, ...], plan: Plan) -> Plan | None:
+    return next((one for seed in (plan.seed, *seeds) if fails(one := replace(plan, seed=seed))), None)
 
 
 def _once_each(fails: Fails, end: float, clock: Callable[[], float]) -> Fails:
@@ -54,21 +66,22 @@ def _once_each(fails: Fails, end: float, clock: Callable[[], float]) -> Fails:
     return still_fails
 
 
-def _settled(plan: Plan, fails: Fails, smaller: Callable[[Plan], Iterable[Plan]]) -> Plan:
+def _settled(plan: Plan, tried: Try, smaller: Callable[[Plan], Iterable[Plan]]) -> Plan:
     """The first that still fails, and the first made from that one, until there is none."""
     found: Plan | None = plan
     while found is not None:
         plan = found
-        found = next((candidate for candidate in smaller(plan) if candidate != plan and fails(candidate)), None)
+        kept = (tried(candidate) for candidate in smaller(plan) if candidate != plan)
+        found = next((one for one in kept if one is not None), None)
     return plan
 
 
 # --- what is left out -------------------------------------------------------------------------------------------------
 
 
-def shorter(plan: Plan, fails: Fails) -> Plan:
+def shorter(plan: Plan, tried: Try) -> Plan:
     """End earlier, or right after the last act."""
-    return _settled(plan, fails, _shorter)
+    return _settled(plan, tried, _shorter)
 
 
 def _shorter(plan: Plan) -> Iterator[Plan]:
@@ -81,15 +94,15 @@ def _shorter(plan: Plan) -> Iterator[Plan]:
             yield replace(plan, seconds=whole, acts=tuple(act for act in plan.acts if act.at < whole))
 
 
-def fewer_users(plan: Plan, fails: Fails) -> Plan:
+def fewer_users(plan: Plan, tried: Try) -> Plan:
     """Without a user and all their devices."""
     users = {user: {device.name for device in plan.devices if device.user == user} for user in plan.users}
-    return _settled(plan, fails, lambda now: (_without(now, users[user] | {user}) for user in reversed(now.users)))
+    return _settled(plan, tried, lambda now: (_without(now, users[user] | {user}) for user in reversed(now.users)))
 
 
-def fewer_devices(plan: Plan, fails: Fails) -> Plan:
+def fewer_devices(plan: Plan, tried: Try) -> Plan:
     """Without a device."""
-    return _settled(plan, fails, lambda now: (_without(now, {device.name}) for device in reversed(now.devices)))
+    return _settled(plan, tried, lambda now: (_without(now, {device.name}) for device in reversed(now.devices)))
 
 
 def _without(plan: Plan, gone: set[str]) -> Plan:
@@ -98,9 +111,9 @@ def _without(plan: Plan, gone: set[str]) -> Plan:
     return replace(plan, devices=devices or plan.devices, acts=_acts_without(plan, gone | (set(plan.users) - left)))
 
 
-def fewer_processes(plan: Plan, fails: Fails) -> Plan:
+def fewer_processes(plan: Plan, tried: Try) -> Plan:
     """Without the last process of the server."""
-    return _settled(plan, fails, _fewer_processes)
+    return _settled(plan, tried, _fewer_processes)
 
 
 def _fewer_processes(plan: Plan) -> Iterator[Plan]:
@@ -113,7 +126,7 @@ def _acts_without(plan: Plan, gone: set[str]) -> tuple[Act, ...]:
     return tuple(act for act in plan.acts if act.who not in gone and not gone & set(act.args.values()))
 
 
-def fewer_acts(plan: Plan, fails: Fails) -> Plan:
+def fewer_acts(plan: Plan, tried: Try) -> Plan:
     """Without halves of the acts, quarters, … single acts, from the end: the later ones are needed least."""
     size = (len(plan.acts) + 1) // 2
     while size:
@@ -121,7 +134,7 @@ def fewer_acts(plan: Plan, fails: Fails) -> Plan:
         while start > 0:
             start, end = max(0, start - size), start
             candidate = replace(plan, acts=plan.acts[:start] + plan.acts[end:])
-            plan = candidate if fails(candidate) else plan
+            plan = tried(candidate) or plan
         size //= 2
     return plan
 
@@ -129,20 +142,20 @@ def fewer_acts(plan: Plan, fails: Fails) -> Plan:
 # --- what is made plain -----------------------------------------------------------------------------------------------
 
 
-def plainer_world(plan: Plan, fails: Fails) -> Plan:
+def plainer_world(plan: Plan, tried: Try) -> Plan:
     """The defaults of a plan."""
     for candidate in (replace(plan, token_s=86_400.0, pace="brisk"), replace(plan, token_s=86_400.0)):
-        if candidate != plan and fails(candidate):
-            return candidate
+        if candidate != plan and (kept := tried(candidate)) is not None:
+            return kept
     return plan
 
 
-def plainer_devices(plan: Plan, fails: Fails) -> Plan:
+def plainer_devices(plan: Plan, tried: Try) -> Plan:
     """The defaults of a device, all at once or one by one."""
     for index in range(len(plan.devices)):
         for name in (None, *DevicePlan.__struct_fields__[2:]):
             candidate = _plainer_device(plan, index, name)
-            plan = candidate if candidate != plan and fails(candidate) else plan
+            plan = (tried(candidate) if candidate != plan else None) or plan
     return plan
 
 
@@ -153,11 +166,11 @@ def _plainer_device(plan: Plan, index: int, name: str | None) -> Plan:
     return replace(plan, devices=(*plan.devices[:index], changed, *plan.devices[index + 1 :]))
 
 
-def plainer_acts(plan: Plan, fails: Fails) -> Plan:
+def plainer_acts(plan: Plan, tried: Try) -> Plan:
     """Smaller numbers in the acts, round moments for them."""
     for index in range(len(plan.acts)):
         for make in (_rounder, _smaller_args):
-            plan = _settled(plan, fails, partial(_changed, index, make))
+            plan = _settled(plan, tried, partial(_changed, index, make))
     return plan
 
 

@@ -78,7 +78,21 @@ class Story:
         if self.run.violation is None:
             yield f"Everything held: {self.run.steps:,} steps, {self.run.rings} rings, digest {self.run.digest}"
         else:
-            yield from _ending(self.run.violation, self._told, self.plan.start_ms, self.command)
+            yield from self._ending(self.run.violation)
+
+    def _ending(self, violation: Violation) -> Iterator[str]:
+        yield f"=== VIOLATION of {violation.rule} at {second(violation.at)}, {violation.who} ".ljust(WIDTH, "=")
+        for name, text in (
+            ("promise", promise(violation.rule)),
+            ("expected", violation.expected),
+            ("happened", violation.happened),
+            ("again", self.command),
+        ):
+            yield from _wrapped(f"{name:<10}", text)
+        whose = {device.name for device in self.plan.devices if violation.who in {device.name, device.user}}
+        concerned = [line for line in self._told if line.who.removesuffix("'s end") in {*whose, violation.who}]
+        yield f"the last of what concerns {violation.who}:" if concerned else "the last that happened:"
+        yield from _body((concerned or self._told)[-LAST:], self.plan.start_ms)
 
     # --- listening ---
 
@@ -218,21 +232,6 @@ def _wrapped(lead: str, text: str) -> Iterator[str]:
     rows = textwrap.wrap(text, WIDTH - len(lead), subsequent_indent="  ") or [""]
     yield f"{lead}{rows[0]}"
     yield from (" " * len(lead) + row for row in rows[1:])
-
-
-def _ending(violation: Violation, told: list[Line], start_ms: int, command: str) -> Iterator[str]:
-    yield f"=== VIOLATION of {violation.rule} at {second(violation.at)}, {violation.who} ".ljust(WIDTH, "=")
-    for name, text in (
-        ("promise", promise(violation.rule)),
-        ("expected", violation.expected),
-        ("happened", violation.happened),
-        ("again", command),
-    ):
-        yield from _wrapped(f"{name:<10}", text)
-    concerned = [line for line in told if line.who.removesuffix("'s end") == violation.who]
-    if concerned:
-        yield f"the last of what concerns {violation.who}:"
-        yield from _body(concerned[-LAST:], start_ms)
 
 
 def promise(rule: str) -> str:
