@@ -242,7 +242,7 @@ def rejected_kept_in_outbox() -> Planting:
 
     def resulted(turn: Turn, result: Result, epoch: Epoch) -> None:
         if result.status == "rejected" and _answers.find(turn, result.mid) is not None:
-            _answers._answer(turn, result.mid)
+            _answers._count_answer(turn, result.mid)
             turn.do(AnsweredOutput(result))
         else:
             honest(turn, result, epoch)
@@ -253,15 +253,31 @@ def rejected_kept_in_outbox() -> Planting:
 @breaks("outbox-other-epoch")
 def answer_of_old_epoch_counts() -> Planting:
     """It took an answer for final, even where the history it belongs to has ended."""
-    settled = _answers.retire
 
-    def reopen(turn: Turn, _: Epoch, last_mid: Mid) -> None:
-        settled(turn, last_mid)
+    def reopen(turn: Turn, _: Epoch) -> None:
+        _answers.retire(turn)
 
     def same(entry: Entry, _: Epoch) -> Entry:
         return entry
 
     return together(swapped(_answers.reopen, reopen), swapped(replicas._reopen, same))
+
+
+@breaks("outbox-doubt")
+def used_number_counts_as_answer() -> Planting:
+    """It took an edit for done when its number came back, though a copy of the store may have used that."""
+    honest, doubt = _download.apply_events, replicas._doubt
+
+    def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> None:
+        honest(turn, epoch, events)
+        own = [event.origin.mid for event in events if event.origin and event.origin.device_id == turn.machine.device]
+        used = max(own, default=Mid(0))
+        turn.set(outbox=tuple(entry for entry in turn.machine.outbox if entry.mid > used))
+
+    def gone(entries: tuple[Entry, ...], used: Mid) -> tuple[Entry, ...]:
+        return tuple(entry for entry in entries if entry.mid > used or entry.mid < 1)
+
+    return together(swapped(honest, apply_events), swapped(doubt, gone))
 
 
 @breaks("outbox-ask-again")

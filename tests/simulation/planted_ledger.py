@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from protocol import (
     Account,
     Alarm,
+    Entry,
     Epoch,
     ItemId,
     Mid,
@@ -26,7 +27,7 @@ from protocol._log import Found, Submission
 from protocol._types import Stamp
 from protocol._writes import PutMid, Write
 
-from .planted_tools import Plant, Planting, into, swapped, together
+from .planted_tools import Plant, Planting, into, swapped
 
 
 FAULTS: dict[str, Plant] = {}
@@ -111,14 +112,12 @@ def late_stop_ends_longer_run() -> Planting:
 
 @breaks("log-floor")
 def trimmed_above_head() -> Planting:
-    """It raised the floor by one too many, so that the newest row counts as gone too."""
-    honest = commits.new_epoch
+    """It took the floor for the first row that is left, and not for the last one that is gone."""
 
-    def new_epoch(account: Account, epoch: Epoch) -> Account:
-        after = honest(account, epoch)
-        return replace(after, floor=Rev(after.rev + 1))
+    def trim(account: Account, expired: Rev, kept_rows: int = commits.KEPT_ROWS) -> Account:
+        return replace(account, floor=Rev(max(account.floor, min(expired, account.rev - kept_rows) + 1)))
 
-    return together(swapped(honest, new_epoch))
+    return swapped(commits.trim, trim)
 
 
 @breaks("log-new-epoch")
@@ -171,9 +170,9 @@ def aside_dropped() -> Planting:
 @breaks("outbox-leave")
 def add_twice_on_rebase() -> Planting:
     """It left an edit in the outbox that the event beside it contains: by one number, "+1 min" shows twice."""
-    honest = replicas._settle
+    honest = replicas._doubt
 
-    def settle(replica: replicas.Replica, own: Mid | None) -> replicas.Replica:
-        return honest(replica, None if own is None else Mid(own - 1))
+    def doubt(entries: tuple[Entry, ...], used: Mid) -> tuple[Entry, ...]:
+        return honest(entries, Mid(used - 1))
 
-    return swapped(honest, settle)
+    return swapped(honest, doubt)

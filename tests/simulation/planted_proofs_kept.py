@@ -117,7 +117,7 @@ def _() -> object:
 
 @proves("trimmed-above-head")
 def _() -> object:
-    return commits.new_epoch(Account(E1, Rev(5)), E2).floor
+    return commits.trim(Account(E1, Rev(5)), Rev(5), 0).floor
 
 
 @proves("epoch-survives-restore")
@@ -143,6 +143,11 @@ def heard(status: Any) -> ResultHeard:
 
 def snapshot(epoch: Epoch, *items: Record) -> SnapshotHeard:
     return SnapshotHeard(epoch, Rev(7), Mid(0), items)
+
+
+@proves("used-number-counts-as-answer")
+def _() -> object:
+    return replicas.absorb(replica(entries=waiting()), SnapshotHeard(E1, Rev(7), Mid(1), ()))[0].entries
 
 
 @proves("epoch-kept-with-new-rev")

@@ -161,8 +161,8 @@ def marks_not_loaded() -> Planting:
     """It wrote down which rings had begun and ended, and never read that again."""
     honest = Ringer.__init__
 
-    def init(self: Ringer, time: Timekeeper, zones: Zones, _: object, around: Any) -> None:
-        honest(self, time, zones, {}, around)
+    def init(self: Ringer, time: Timekeeper, zones: Zones, _: object, around: Any, **how: Any) -> None:
+        honest(self, time, zones, {}, around, **how)
 
     return attribute(Ringer, "__init__", init)
 
