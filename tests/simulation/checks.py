@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from client_qt.commands import Command
 from client_qt.ringer import Told
 from protocol import Create, Edited, ItemId, Record, client, server
 from protocol.testing import Event
@@ -96,7 +95,8 @@ class Checks:
                 entry = output.fact.entry
                 if isinstance(entry.edit, Create):
                     self._owners.created(entry.edit.id, watched.device.user)
-                watched.log.fates.accepted(event.who, entry, output.seq, event.now)
+                name = watched.device.replica.device
+                watched.log.fates.accepted(event.who, name, entry, output.seq, event.now)
 
     def _heard(self, watched: _Watched, event: Event) -> None:
         """What the device is told of its mutations is so."""

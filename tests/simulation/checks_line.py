@@ -1,5 +1,6 @@
 """What holds for one device's connection: its clock, its politeness, its generations, its silence about tokens."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from protocol import Monotonic, Wall, client
@@ -28,6 +29,14 @@ class LineCheck:
     def __init__(self, device: SimDevice) -> None:
         self._device = device
         self._attempts: list[float] = []
+        # Handles stand for tokens here, so where a driver puts a token in, the handle may be read.
+        self._says: Mapping[type, Callable[[Any], None]] = {
+            client.Transmit: lambda output: None if output.handle is not None else self._secret(output.data),
+            client.LinkChanged: lambda output: self._secret(output.why),
+            client.CloseTransport: lambda output: self._secret(output.reason),
+            client.ClockSampled: lambda _: self.clock(),
+            client.OpenTransport: lambda _: self._attempt(device.world.now),
+        }
         self.rebooted()
 
     def rebooted(self) -> None:
@@ -51,15 +60,9 @@ class LineCheck:
         if after.history is not before.history and after.history.delays > before.history.delays:
             self._delay(after)
         for output in outputs:
-            kind = type(output)
-            if kind is client.Transmit:
-                self._secret(output.data, spoken=output.handle is not None)
-            elif kind is client.ClockSampled:
-                self.clock()
-            elif kind is client.OpenTransport:
-                self._attempt(event.now)
-            elif kind is client.LinkChanged:
-                self._secret(output.why)
+            said = self._says.get(type(output))
+            if said is not None:
+                said(output)
         kind = type(stimulus)
         if kind in HINTS:
             self._attempts.clear()
@@ -131,9 +134,9 @@ class LineCheck:
         return drift * (max(0.0, now - taken) * 1000 + round_trip)
 
     def _sleep(self) -> float:
-        """Seconds that the device has slept in its life."""
+        """True seconds that the device has slept in its life."""
         device = self._device
-        return device.clock.elapsed(device.world.now) - device.now
+        return (device.clock.elapsed(device.world.now) - device.now) / device.clock.rate
 
     def _unnoticed_ms(self) -> float:
         """A nap too short to be noticed, or one that has not been noticed yet."""
@@ -141,7 +144,6 @@ class LineCheck:
 
     # --- tokens (16) ---
 
-    def _secret(self, text: str, *, spoken: bool = False) -> None:
-        """`spoken`: the place where its driver puts a token is marked with the handle, which stands for it here."""
-        if not spoken and SECRET in text:
+    def _secret(self, text: str) -> None:
+        if SECRET in text:
             raise self._broken("invariant-16", "no token in what it says", f"it says {text!r}")

@@ -157,4 +157,4 @@ class LogCheck:
                 "invariant-12", f"at most {limits.devices} devices and {limits.results} answers each",
                 f"there are {len(store.devices)} and {len(store.answers)}",
             )  # fmt: skip
-        self.fates.at_peace(self._world.now)
+        self.fates.at_peace(store.last_mids, self._world.now)

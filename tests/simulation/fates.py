@@ -1,6 +1,6 @@
 """What becomes of each edit of a user: it takes effect once, or is answered, or there is a reason that it is not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from protocol import DeviceId, Edit, Entry, Epoch, Mid, read_submission
 from protocol._submission import write
@@ -13,16 +13,17 @@ class Fate:
 
     Attributes:
         device: on which; label: how to speak of it; at: virtual second.
-        seq: of the `Store` that keeps it; kept: that is on disk.
+        number: under which it was accepted. seq: of the `Store` that keeps it; kept: that is on disk.
         copies: how many outboxes hold it, or held it: a disk that is copied copies its outbox.
         effects: rows of the log that it made. decided: the server has consumed it.
         excused: why it may be lost, None where it may not.
     """
 
-    __slots__ = ("at", "copies", "decided", "device", "effects", "excused", "kept", "label", "seq")
+    __slots__ = ("at", "copies", "decided", "device", "effects", "excused", "kept", "label", "number", "seq")
 
-    def __init__(self, device: str, label: str, at: float, seq: int) -> None:
+    def __init__(self, device: str, label: str, at: float, seq: int, number: tuple[DeviceId, Mid]) -> None:
         self.device = device
+        self.number = number
         self.label = label
         self.at = at
         self.seq = seq
@@ -48,7 +49,7 @@ class Fates:
 
     # --- on devices ---
 
-    def accepted(self, device: str, entry: Entry, seq: int, now: float) -> None:
+    def accepted(self, device: str, name: DeviceId, entry: Entry, seq: int, now: float) -> None:
         """A device took an edit of its user."""
         edit = entry.edit
         digest = fingerprint(edit)
@@ -57,7 +58,8 @@ class Fates:
             # Two devices in one millisecond may mean the very same thing.
             known.copies += 1
             return
-        fate = Fate(device, f"{edit.__struct_config__.tag} of {edit.id} (made at {edit.at})", now, seq)
+        label = f"{edit.__struct_config__.tag} of {edit.id} (made at {edit.at})"
+        fate = Fate(device, label, now, seq, (name, entry.mid))
         self._fates[digest] = fate
         self._unkept.setdefault(device, []).append(fate)
 
@@ -116,11 +118,14 @@ class Fates:
 
     # --- at the end ---
 
-    def at_peace(self, now: float) -> None:
+    def at_peace(self, last_mids: Mapping[DeviceId, Mid], now: float) -> None:
         """Everything is decided, or may be lost."""
         for fate in self._fates.values():
             if not fate.decided and fate.excused is None:
+                device, mid = fate.number
+                twin = mid <= last_mids.get(device, 0)
+                heard = "has another edit under this number" if twin else "never heard of it"
                 raise Violation(
                     "invariant-3", fate.device, now, "that every edit is decided once there is peace",
-                    f"the {fate.label}, made at {fate.at:.3f} s, was lost: the server never decided it",
+                    f"the {fate.label}, accepted at {fate.at:.3f} s as {device}:{mid}, was lost: the server {heard}",
                 )  # fmt: skip

@@ -4,8 +4,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from client_qt.ringer import Told
-from client_qt.ringing import Ended, Sounding
-from protocol import Alarm, client, server
+from client_qt.ringing import Sounding
+from protocol import Alarm, ItemId, client, server
 from protocol._facts import EventsHeard, Renamed, SnapshotHeard
 from protocol.testing import Event
 
@@ -108,8 +108,8 @@ class Marks:
             code = data.split('"code":"', 1)[1].split('"', 1)[0]
             found[ANSWERS.get(code, f"error {code}")] += 1
         elif data.startswith('{"type":"goodbye"'):
-            code = int(data.split('"code":', 1)[1].split(",", 1)[0])
-            found[SERVER_ENDS.get(code, f"goodbye {code}")] += 1
+            ended = int(data.split('"code":', 1)[1].split(",", 1)[0])
+            found[SERVER_ENDS.get(ended, f"goodbye {ended}")] += 1
         elif data.startswith('{"type":"auth_ok"'):
             found["renewed in place"] += 1
         elif data.startswith('{"type":"sync_required"'):
@@ -132,9 +132,8 @@ class Marks:
             found[
                 "pushed over HTTP" if output.body is not None else "long poll" if "wait=" in output.path else "poll"
             ] += 1
-        elif kind is client.Ignored:
-            if "which is over" in output.reason:
-                found["late frame ignored" if stimulus is client.Received else "late answer ignored"] += 1
+        elif kind is client.Ignored and "which is over" in output.reason:
+            found["late frame ignored" if stimulus is client.Received else "late answer ignored"] += 1
 
     def _fact(self, device: SimDevice, fact: Any) -> None:
         found, replica = self.found, device.replica
@@ -162,7 +161,7 @@ class Marks:
             acked = changed.get("acked") if isinstance(changed, dict) else None
             if not isinstance(acked, int):
                 continue
-            record = device.copy.records.get(event.id)  # type: ignore[union-attr]  # an update has one
+            record = device.copy.records.get(ItemId(str(getattr(event, "id", ""))))
             if isinstance(record, Alarm) and acked > device.time.now_for(record):
                 self.found["dismissed before it rang"] += 1
 
@@ -218,7 +217,7 @@ class Marks:
                 found["auto snooze"] += 1
             if self._world.now - self._woken.get(device.name, -WOKEN_S) < WOKEN_S:
                 found["began after waking"] += 1
-        elif isinstance(told, Ended) and not told.here:
+        elif not told.here:
             if told.why == "dismissed":
                 found["stopped by another device"] += 1
             elif told.why == "snoozed":
