@@ -17,8 +17,8 @@ class Entry(Struct, frozen=True, repr_omit_defaults=True):
 
     Attributes:
         answered: place in the log of its `applied` or `merged` answer, None while unanswered.
-        contained: the server state here is of a time at which this number was used up: shown no more, but still asked
-            about, because a copy of this store may have used the number for something else.
+        contained: the server state here is of a time at which this number was used up: shown no more, but its answer is
+            still waited for, because a copy of this store may have used the number for something else.
     """
 
     mid: Mid

@@ -123,7 +123,13 @@ def _hear_events(replica: Replica, fact: EventsHeard) -> Replica:
         _assign(server, event)
     cursor = Cursor(replica.cursor.epoch, fresh[-1].rev)
     own = (event.origin.mid for event in fresh if event.origin and event.origin.device_id == replica.device)
-    return _settle(replace(replica, cursor=cursor, server=server), max(own, default=None))
+    return _settle(_use_up(replace(replica, cursor=cursor, server=server), max(own, default=Mid(0))))
+
+
+def _use_up(replica: Replica, used: Mid) -> Replica:
+    """Numbers up to `used` were used, here or by a copy of this store, and `server` contains what for."""
+    last_mid = max(replica.last_mid, used)
+    return replace(replica, last_mid=last_mid, entries=_doubt(replica.entries, used))
 
 
 def _following(rev: Rev, events: Iterable[ItemEvent]) -> list[ItemEvent]:
@@ -156,10 +162,9 @@ def _hear_snapshot(replica: Replica, fact: SnapshotHeard) -> Replica:
         cursor=Cursor(fact.epoch, fact.rev),
         server={record.id: record for record in fact.items},
         aside=_lacking(replica, fact),
-        entries=tuple(_reopen(entry, fact) for entry in replica.entries),
-        last_mid=max(replica.last_mid, fact.last_mid),
+        entries=tuple(_reopen(entry, fact.epoch) for entry in replica.entries),
     )
-    return _settle(taken, None)
+    return _settle(_use_up(taken, fact.last_mid))
 
 
 def _lacking(replica: Replica, fact: SnapshotHeard) -> dict[ItemId, Record]:
@@ -170,11 +175,11 @@ def _lacking(replica: Replica, fact: SnapshotHeard) -> dict[ItemId, Record]:
     return {item: record for item, record in kept.items() if item not in set(deleted)}
 
 
-def _reopen(entry: Entry, fact: SnapshotHeard) -> Entry:
-    """An answer of another history says nothing about this one: the entry waits for an answer again."""
-    if entry.answered is not None and entry.answered.epoch == fact.epoch:
+def _reopen(entry: Entry, epoch: Epoch) -> Entry:
+    """In another history an answer says nothing, and nothing is contained: the entry waits as on the first day."""
+    if entry.answered is not None and entry.answered.epoch == epoch:
         return entry
-    return replace(entry, answered=None, contained=entry.mid <= fact.last_mid)
+    return replace(entry, answered=None, contained=False)
 
 
 def _hear_result(replica: Replica, fact: ResultHeard) -> Replica:
@@ -182,24 +187,29 @@ def _hear_result(replica: Replica, fact: ResultHeard) -> Replica:
     if fact.result.status == "rejected":
         return _retire(replica, lambda entry: entry.mid == mid)
     entries = (replace(entry, answered=answered) if entry.mid == mid else entry for entry in replica.entries)
-    return _settle(replace(replica, entries=tuple(entries)), None)
+    return _settle(replace(replica, entries=tuple(entries)))
 
 
-def _settle(replica: Replica, own: Mid | None) -> Replica:
-    """Take out what server state now contains (docs/protocol.md#outbox-leave).
+def _doubt(entries: Iterable[Entry], used: Mid) -> tuple[Entry, ...]:
+    """Unanswered entries whose numbers are used up: `server` shows what they were used for, so they show no more.
 
-    Earlier, and a dismissal would un-do itself and ring again; later, and "+1 min" would show twice.
-
-    `own` is the greatest mid of this device that `server` is now known to contain, None where nothing new is known.
+    Earlier, and a dismissal would un-do itself and ring again; later, and "+1 min" would show twice. They wait for
+    their answers all the same, for a copy of this store may have used the numbers (docs/protocol.md#outbox-doubt).
     """
+    return tuple(
+        replace(entry, contained=True) if entry.answered is None and entry.mid <= used else entry for entry in entries
+    )
 
-    def is_contained(entry: Entry) -> bool:
+
+def _settle(replica: Replica) -> Replica:
+    """Take out what was answered and is contained in server state by now (docs/protocol.md#outbox-leave)."""
+
+    def is_settled(entry: Entry) -> bool:
         # What was decided under an earlier name, in a history that is over, will not be heard of again.
         forgotten = entry.mid < 1 and entry.answered is None
-        return forgotten or (own is not None and entry.mid <= own) or _is_passed(entry.answered, replica.cursor)
+        return forgotten or _is_passed(entry.answered, replica.cursor)
 
-    # A number heard but never used here was used before this store was set back to a copy of itself.
-    return _retire(replace(replica, last_mid=max(replica.last_mid, own or 0)), is_contained)
+    return _retire(replica, is_settled)
 
 
 def _is_passed(answered: Cursor | None, cursor: Cursor | None) -> bool:
@@ -228,9 +238,7 @@ def _rename(replica: Replica, fact: Renamed) -> Replica:
     for entry in replica.entries:
         (decided if entry.answered and entry.mid < fact.from_mid else waiting).append(entry)
     kept = [replace(entry, mid=Mid(n)) for n, entry in enumerate(decided, 1 - len(decided))]
-    renumbered = [
-        replace(entry, mid=Mid(n), answered=None, contained=False) for n, entry in enumerate(waiting, 1)
-    ]
+    renumbered = [replace(entry, mid=Mid(n), answered=None, contained=False) for n, entry in enumerate(waiting, 1)]
     return replace(replica, device=fact.device, entries=(*kept, *renumbered), last_mid=Mid(len(waiting)))
 
 

@@ -1,32 +1,23 @@
 """Answers to mutations, the same over the socket and over HTTP (docs/protocol.md#mutation-order)."""
 
-from typing import Any, assert_never, cast
+from typing import cast
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from .._close_codes import RENAMED
-from .._edits import Create, Delete, Edit, Patch
 from .._errors import Fault, FaultCode
 from .._facts import Entry, Renamed, ResultHeard
-from .._fields import READERS, same
 from .._messages import (
-    AlarmCreated,
-    AlarmDeleted,
-    AlarmUpdated,
     Error,
-    ItemEvent,
     Result,
-    TimerCreated,
-    TimerDeleted,
-    TimerUpdated,
 )
 from .._reconnect import believed
 from .._types import Cursor, DeviceId, Epoch, Mid, Rev
 from ._ending import finish, hang_up
 from ._outputs import Answered, Faulted
 from ._states import Live, Opening, Pushing, Syncing
-from ._turn import LARGEST, NO_MID, Turn
+from ._turn import LARGEST, Turn
 from ._upkeep import renewal_refused, say_again
 from ._upload import pause, rewind, stop_pushing
 
@@ -43,13 +34,10 @@ _RENEWAL = frozenset({"token_expired", "token_invalid"})
 def resulted(turn: Turn, result: Result, epoch: Epoch) -> None:
     """The server decided one mutation; its place in the log belongs to `epoch`."""
     entry = find(turn, result.mid)
-    awaited = _answer(turn, result.mid)
+    _count_answer(turn, result.mid)
     if entry is None or entry.answered is not None:
-        # Its event came first and retired it, or this is a second answer to a second sending.
-        if awaited and not result.dup:
-            turn.do(Answered(result))
-        else:
-            turn.ignore(f"mid {result.mid} was answered")
+        # A second answer to a second sending.
+        turn.ignore(f"mid {result.mid} was answered")
         return
     turn.store(ResultHeard(result, epoch))
     turn.do(Answered(result))
@@ -71,75 +59,26 @@ def find(turn: Turn, mid: int) -> Entry | None:
     return next((entry for entry in turn.machine.outbox if entry.mid == mid), None)
 
 
-def _answer(turn: Turn, mid: int) -> bool:
+def _count_answer(turn: Turn, mid: int) -> None:
+    """One less is waited for on this connection."""
     session = turn.session
-    if session is None or mid not in session.unanswered:
-        return False
-    turn.in_session(unanswered=tuple(other for other in session.unanswered if other != mid), asked_at=turn.now)
-    return True
+    if session is not None and mid in session.unanswered:
+        turn.in_session(unanswered=tuple(other for other in session.unanswered if other != mid), asked_at=turn.now)
 
 
 # --- retiring ---------------------------------------------------------------------------------------------------------
 
 
-def retire_by_events(turn: Turn, events: tuple[ItemEvent, ...]) -> None:
-    """Entries that the events contain leave, as they leave the replica (docs/protocol.md#outbox-leave)."""
-    device = turn.machine.device
-    retire(turn, max((e.origin.mid for e in events if e.origin and e.origin.device_id == device), default=NO_MID))
+def retire(turn: Turn) -> None:
+    """Entries leave whose answer the cursor has reached.
 
-
-def not_ours(turn: Turn, events: tuple[ItemEvent, ...]) -> Mid | None:
-    """The waiting entry whose number the log gives to something else: another copy of this store used it first.
-
-    Without this look the entry would be taken for contained and be lost (docs/protocol.md#outbox-new-device).
+    No event and no snapshot takes an unanswered one out: each says that its number was used up, not that it was used
+    for this very edit, since a copy of this store may have been first. Its answer, or `mid_reused`, tells
+    (docs/protocol.md#outbox-doubt).
     """
-    device = turn.machine.device
-    for event in events:
-        entry = find(turn, event.origin.mid) if event.origin and event.origin.device_id == device else None
-        if entry is not None and not _may_come_of(event, entry.edit):
-            return entry.mid
-    return None
-
-
-def _may_come_of(event: ItemEvent, edit: Edit) -> bool:
-    """False only where that is certain: an edit that was ours would be done twice under the other name."""
-    match event:
-        case AlarmCreated() | TimerCreated():
-            fits = isinstance(edit, Create) and event.data.get("id") == edit.id
-        case AlarmDeleted() | TimerDeleted():
-            fits = isinstance(edit, Delete) and event.id == edit.id
-        case AlarmUpdated() | TimerUpdated():
-            fits = event.id == edit.id and event.changed is not UNSET and _may_change(edit, event.changed)
-        case _:
-            assert_never(event)
-    # The server sets clocks back, never ahead.
-    return fits and event.at <= edit.at
-
-
-def _may_change(edit: Edit, changed: dict[str, Any]) -> bool:
-    defined = {name: value for name, value in changed.items() if name in READERS[edit.kind]}
-    match edit:
-        case Create() | Patch():
-            return bool(defined) and all(_sets(edit, name, value) for name, value in defined.items())
-        case Delete():
-            return False
-        case _:
-            return not defined
-
-
-def _sets(edit: Create | Patch, name: str, value: Any) -> bool:
-    if name == "date":
-        return True  # the server fills it in
-    read = READERS[edit.kind][name]
-    return name in edit.fields and same(read(value), read(edit.fields[name]))
-
-
-def retire(turn: Turn, contained: Mid = NO_MID) -> None:
-    """Entries up to `contained` leave, and those whose answer the cursor has reached."""
     m = turn.machine
     if m.outbox:
-        kept = tuple(entry for entry in m.outbox if entry.mid > contained and not _is_passed(entry, m.cursor))
-        turn.set(outbox=kept)
+        turn.set(outbox=tuple(entry for entry in m.outbox if not _is_passed(entry, m.cursor)))
 
 
 def _is_passed(entry: Entry, cursor: Cursor | None) -> bool:
@@ -148,11 +87,7 @@ def _is_passed(entry: Entry, cursor: Cursor | None) -> bool:
 
 
 def reopen(turn: Turn, epoch: Epoch) -> None:
-    """After a snapshot: an answer of another history says nothing about this one, and the others may be reached.
-
-    An entry whose number the snapshot contains stays and is asked about: its answer, or `mid_reused`, tells whether it
-    is this one that the number was used for (docs/protocol.md#outbox-leave).
-    """
+    """After a snapshot: an answer of another history says nothing about this one, and others may be reached."""
     entries = turn.machine.outbox
     if any(entry.answered is not None and entry.answered.epoch != epoch for entry in entries):
         entries = tuple(
@@ -220,7 +155,7 @@ def _out_of_order(turn: Turn, error: Error) -> None:
     elif want < oldest:
         rename(turn, oldest)
     elif find(turn, want) is None:
-        rename(turn, next(entry.mid for entry in turn.machine.outbox if entry.mid > want))
+        _rename_from(turn, next(entry.mid for entry in turn.machine.outbox if entry.mid > want))
     else:
         rewind(turn, want)
 
@@ -230,7 +165,16 @@ def _reused(turn: Turn, ref: int | None) -> None:
     if entry is None or entry.answered is not None:
         turn.ignore("that mutation waits no more")
     else:
-        rename(turn, entry.mid)
+        _rename_from(turn, entry.mid)
+
+
+def _rename_from(turn: Turn, mid: Mid) -> None:
+    """Once everything before is answered: what took effect under the old name would take effect again under a new one."""
+    oldest = next(entry.mid for entry in turn.machine.outbox if entry.answered is None)
+    if oldest < mid:
+        rewind(turn, oldest)
+    else:
+        rename(turn, mid)
 
 
 def _not_now(turn: Turn, error: Error, ref: int | None) -> None:

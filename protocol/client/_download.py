@@ -12,7 +12,7 @@ from .._reconnect import in_step
 from .._records import Record
 from .._timers import ClientTimer as T
 from .._types import Cursor, Epoch, ItemId, Mid, Rev
-from ._answers import not_ours, rename, reopen, retire_by_events
+from ._answers import reopen, retire
 from ._ending import GAP, bad, close
 from ._outputs import HeartbeatHeard, Synced
 from ._polling import end
@@ -65,17 +65,13 @@ def is_malformed(message: ItemEvent) -> bool:
     return isinstance(message, AlarmUpdated | TimerUpdated) and UNSET in (message.id, message.changed)
 
 
-def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> bool:
-    """Events that continue after the cursor without a gap; says whether they were taken."""
-    if (reused := not_ours(turn, events)) is not None:
-        rename(turn, reused)
-        return False
+def apply_events(turn: Turn, epoch: Epoch, events: tuple[ItemEvent, ...]) -> None:
+    """Events that continue after the cursor without a gap."""
     cursor = Cursor(epoch, events[-1].rev)
     turn.set(cursor=cursor)
     turn.count("events", len(events))
     turn.store(EventsHeard(events, cursor), cursor=cursor)
-    retire_by_events(turn, events)
-    return True
+    retire(turn)
 
 
 def heartbeat(turn: Turn, message: Heartbeat) -> None:

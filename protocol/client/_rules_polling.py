@@ -112,9 +112,8 @@ def _changes(turn: Turn, polling: Polling, answer: Changes) -> None:
     if fresh is None:
         _poll_failed(turn, polling, NOT_OURS, 0)
         return
-    if fresh and not apply_events(turn, cursor.epoch, fresh):
-        poll(turn)
-        return
+    if fresh:
+        apply_events(turn, cursor.epoch, fresh)
     turn.set(cuts=0 if polling.wait else turn.machine.cuts)
     turn.do(Synced())
     # An answer without news that did not wait would make a busy loop of the next one.

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from protocol._facts import EventsHeard, Renamed, SnapshotHeard
+from protocol._facts import EventsHeard, SnapshotHeard
 from protocol._settings import Timing
 from protocol._timers import ClientTimer as T
 from protocol._types import Handle
 from protocol.client import (
+    ClientOutput,
     ClockSampled,
     CloseTransport,
     OpenTransport,
@@ -23,6 +24,7 @@ from protocol.client import (
     Synced,
 )
 
+from .answers import error
 from .desk import (
     SERVER_TIME,
     Desk,
@@ -38,7 +40,7 @@ from .desk import (
     some,
     timer,
 )
-from .http_side import path, polls, pushing, query
+from .http_side import path, pushing, query
 
 
 # --- beginning --------------------------------------------------------------------------------------------------------
@@ -185,26 +187,22 @@ def test_events_with_a_hole_or_without_a_member_are_a_failure(events: list[dict[
     assert desk.c.statistics()["poll_failures"] == 1
 
 
-def test_a_copied_store_is_noticed_here_too() -> None:
-    desk, poll, _ = pushing(1)
-    outputs = desk.answers(poll, rev=42, last_mid=1, events=[deleted(42, "desk", 1)])
-    assert [type(fact) for fact in facts(outputs)] == [Renamed]
-    assert not some(outputs, Synced)
-    (again,) = polls(outputs, "GET")
-    assert query(again)["device_id"] == desk.c.machine.device
-
-
 @pytest.mark.parametrize("there", ["Opening", "Syncing"])
 def test_a_copied_store_ends_the_session_that_said_hello_under_its_name(there: str) -> None:
-    desk, poll, _ = pushing(1)
+    desk, _, push = pushing(1)
     desk.again()
     desk.open()
     if there == "Syncing":
         desk.welcome()
     assert desk.state == there
-    outputs = desk.answers(poll, rev=42, last_mid=1, events=[deleted(42, "desk", 1)])
+    outputs = error(desk, "mid_reused", ref=1) if there == "Syncing" else reused(desk, push)
     assert one(outputs, CloseTransport).reason == "new device id"
     assert desk.state == "Connecting"
+
+
+def reused(desk: Desk, push: Poll) -> list[ClientOutput]:
+    """The push is told that its number was used."""
+    return desk.answers(push, results=[], error={"code": "mid_reused", "message": "", "ref": 1})
 
 
 # --- snapshots --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,6 @@ from protocol.client import (
 
 from .desk import (
     created,
-    deleted,
     facts,
     mids,
     one,
@@ -131,12 +130,6 @@ def test_a_copied_store_takes_a_new_name(error: dict[str, Any]) -> None:
     assert query(again)["device_id"] == desk.c.machine.device
 
 
-def test_a_copied_store_forgets_the_push_under_its_old_name() -> None:
-    desk, poll, push = pushing(1)
-    desk.answers(poll, rev=42, last_mid=1, events=[deleted(42, "desk", 1)])
-    assert reasons(desk.answers(push, results=[result(1)]))
-
-
 @pytest.mark.parametrize("more", [{"ref": 1}, {}])
 def test_a_busy_server_is_asked_again_after_its_time(more: dict[str, Any]) -> None:
     desk, _, push = pushing(1)
@@ -172,9 +165,11 @@ def test_a_push_that_is_not_answered_in_time_has_failed() -> None:
     assert desk.due_in(T.RESEND_DUE)
 
 
-def test_an_own_event_in_a_poll_retires_its_entry() -> None:
-    desk, poll, _ = pushing(1)
+def test_an_own_event_in_a_poll_waits_for_the_answer_to_the_push() -> None:
+    desk, poll, push = pushing(1)
     desk.answers(poll, rev=42, last_mid=1, events=[created(42, 1)])
+    assert [entry.mid for entry in desk.c.machine.outbox] == [1]
+    desk.answers(push, results=[result(1)])
     assert desk.c.machine.outbox == ()
 
 
