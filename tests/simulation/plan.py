@@ -59,6 +59,7 @@ class Plan(Struct, frozen=True):
         start_ms: the true time at second 0, ms since 1970: near a night on which clocks change, sometimes.
         processes: how many server processes share the store.
         token_s: how long a token lives.
+        tight: the server announces limits so small that pages, windows and queues are full all the time.
         acts: by ascending `at`.
     """
 
@@ -70,6 +71,7 @@ class Plan(Struct, frozen=True):
     pace: Pace = "brisk"
     processes: int = 1
     token_s: float = 86_400.0
+    tight: bool = False
 
     @property
     def users(self) -> tuple[str, ...]:
@@ -93,4 +95,5 @@ def load(path: Path) -> tuple[Plan, str]:
     first, *rest = path.read_bytes().splitlines()
     header = msgspec.json.decode(first)
     plan = msgspec.convert(header["plan"], Plan)
-    return msgspec.structs.replace(plan, acts=tuple(msgspec.json.decode(line, type=Act) for line in rest)), header["why"]
+    acts = tuple(msgspec.json.decode(line, type=Act) for line in rest)
+    return msgspec.structs.replace(plan, acts=acts), header["why"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from protocol import Timing, Wall, client, server
+from protocol import Limits, Timing, Wall, client, server
 from protocol.testing import Dice, Event
 from protocol.zones import system_zones
 
@@ -29,6 +29,9 @@ CALM_TIMING = Timing(
 )
 """A server may announce any timers: with these a week is cheap to play, and every rule is the same."""
 
+TIGHT = Limits(page_rows=3, resume_rows=12, held_events=2, window=2, snapshot_part=1_500)
+"""Enough for a few edits at once and no more."""
+
 PEACE_S = {"brisk": 400.0, "calm": 1_800.0}
 """Seconds in which a world without trouble must agree: above the longest silence, backoff and poll together."""
 
@@ -49,7 +52,11 @@ class Sim:
         timing = CALM_TIMING if plan.pace == "calm" else Timing()
         self.zones = system_zones
         self.world = World(
-            start=Wall(plan.start_ms), seed=dice.below(1 << 62), zones=self.zones, timing=timing, token_s=plan.token_s
+            start=Wall(plan.start_ms),
+            seed=dice.below(1 << 62),
+            zones=self.zones,
+            terms=server.Terms(timing=timing, limits=TIGHT if plan.tight else Limits()),
+            token_s=plan.token_s,
         )
         self.world.bus = Bus(self.world)
         for n in range(plan.processes):

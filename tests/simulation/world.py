@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from protocol import Handle, Monotonic, SessionId, Timing, UserId, Wall, Zones, server
+from protocol import Handle, Monotonic, SessionId, UserId, Wall, Zones, server
 from protocol.testing import Dice, Event, Queue
 
 from .storage import Storage
@@ -49,12 +49,12 @@ class World:
         steps: of connections, so far.
     """
 
-    def __init__(self, *, start: Wall, seed: int, zones: Zones, timing: Timing, token_s: float) -> None:
+    def __init__(self, *, start: Wall, seed: int, zones: Zones, terms: server.Terms, token_s: float) -> None:
         self.now = Monotonic(0.0)
         self.start = start
         self.zones = zones
-        self.timing = timing
-        self.terms = server.Terms(timing=timing)
+        self.terms = terms
+        self.timing = terms.timing
         self.chance = Dice(seed)
         self.queue = Queue()
         self.storage = Storage(zones, self.terms.limits)
