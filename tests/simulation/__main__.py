@@ -7,16 +7,20 @@ import argparse
 import itertools
 import secrets
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from . import mutation, report, single
 from .campaign import Source, Until, run_campaign
 from .crew import WorkerGone
 from .draw import draw
 from .marks import MUST_HIT
-from .plan import load
+from .plan import Plan, load
 from .progress import Progress
+from .worker import planting
 
 
 EPILOG = """\
@@ -50,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     action.add_argument("--shrink", metavar="SEED|FILE", help="make a failing world small; writes it to found/")
     action.add_argument("--write-digests", action="store_true", help="write tests/simulation/digests.json again")
+    made.add_argument("--with-fault", metavar="NAME", help="play --seed, --plan or --shrink with this fault planted")
     made.add_argument("--steps", action="store_true", help="print every step of --seed or --plan, unexplained")
     made.add_argument("--first-seed", type=int, default=1, metavar="S", help="of --hours and --planted; else 1")
     made.add_argument("--jobs", type=int, default=2, metavar="N", help="processes; else 2")
@@ -70,12 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = made.parse_args(arguments)
     if chosen.jobs < 1:
         made.error("--jobs: at least 1")
+    if chosen.with_fault not in {None, *mutation.EVERY}:
+        made.error(f"--with-fault: no such fault; there are: {', '.join(mutation.EVERY)}")
     try:
         return _action(chosen)(chosen)
     except KeyboardInterrupt:
         return 130
-    except WorkerGone as error:
-        sys.stderr.write(f"\n{error}\n")
+    except (WorkerGone, _Unreadable) as error:
+        sys.stderr.write(f"{error}\n")
         return 2
 
 
@@ -89,16 +96,32 @@ def _action(chosen: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
     return _planted if chosen.planted is not None else _campaign
 
 
+class _Unreadable(Exception):
+    """A file that holds no plan."""
+
+
+def _read(path: Path) -> Plan:
+    try:
+        return load(path)[0]
+    except (OSError, msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
+        raise _Unreadable(f"{path} holds no plan: {error}") from None
+
+
 def _one(chosen: argparse.Namespace) -> int:
-    plan = draw(chosen.seed) if chosen.plan is None else load(chosen.plan)[0]
-    if chosen.steps:
-        return single.print_steps(plan)
-    return single.play_one(plan, ["--seed", str(chosen.seed)] if chosen.plan is None else ["--plan", str(chosen.plan)])
+    plan = draw(chosen.seed) if chosen.plan is None else _read(chosen.plan)
+    again = ["--seed", str(chosen.seed)] if chosen.plan is None else ["--plan", str(chosen.plan)]
+    if chosen.with_fault is not None:
+        again += ["--with-fault", chosen.with_fault]
+    with planting(chosen.with_fault):
+        return single.print_steps(plan) if chosen.steps else single.play_one(plan, again)
 
 
 def _shrink(chosen: argparse.Namespace) -> int:
-    plan = draw(int(chosen.shrink)) if chosen.shrink.isdigit() else load(Path(chosen.shrink))[0]
-    return single.shrink_one(plan, chosen.seconds or SHRINK_S)
+    plan = draw(int(chosen.shrink)) if chosen.shrink.isdigit() else _read(Path(chosen.shrink))
+    # What only a planted fault breaks is nothing that was found.
+    folder = single.FOUND if chosen.with_fault is None else Path(tempfile.gettempdir())
+    with planting(chosen.with_fault):
+        return single.shrink_one(plan, chosen.seconds or SHRINK_S, folder)
 
 
 def _digests(_: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from .story_words import readable
 from .worker import Finding, Played
 
 
@@ -126,8 +127,8 @@ def ranked(counts: Counter[str]) -> list[tuple[str, int]]:
 def violation_lines(seed: int, finding: Finding) -> Iterator[str]:
     """One violation in short."""
     yield f"VIOLATION of {finding.rule} at {finding.at:.3f} s, {finding.who} (seed {seed})"
-    yield f"  expected  {finding.expected}"
-    yield f"  happened  {finding.happened}"
+    yield f"  expected  {readable(finding.expected)}"
+    yield f"  happened  {readable(finding.happened)}"
     yield f"  read it   ./dev sim --seed {seed}"
 
 

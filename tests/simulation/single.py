@@ -105,20 +105,26 @@ def _print_step(_: Sim, event: Event) -> None:
 # --- making one small -------------------------------------------------------------------------------------------------
 
 
-def shrink_one(plan: Plan, budget_s: float) -> int:
-    """Make a failing world small and keep it; returns the exit status."""
+def shrink_one(plan: Plan, budget_s: float, folder: Path = FOUND) -> int:
+    """Make a failing world small and keep it; returns the exit status.
+
+    Args:
+        plan: of the world.
+        budget_s: how long it may take.
+        folder: to keep it in.
+    """
     finding = _finding(plan)
     if finding is None:
         sys.stdout.write(f"seed {plan.seed} breaks nothing: there is nothing to shrink\n")
         return 0
     sys.stdout.write(f"{finding.rule} with {_size(plan)}; shrinking for at most {budget_s:.0f} s\n")
     small = shrink(plan, lambda smaller: _is_same(_finding(smaller), finding), budget_s)
-    FOUND.mkdir(exist_ok=True)
-    path = FOUND / f"{finding.rule}-{plan.seed}.jsonl"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{finding.rule}-{plan.seed}.jsonl"
     kept = _finding(small) or finding
     save(small, path, f"{kept.rule}, {kept.who}: expected {kept.expected}; but {kept.happened}")
-    where = path.relative_to(ROOT)
-    sys.stdout.write(f"{_size(small)} are left, in {where}; read it with ./dev sim --plan {where}\n")
+    where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    sys.stdout.write(f"{_size(small)} are left; read it: ./dev sim --plan {where}\n")
     return 1
 
 

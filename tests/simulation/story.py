@@ -18,7 +18,7 @@ from .device import SimDevice
 from .plan import Act, DevicePlan, Plan
 from .player import Sim, play
 from .run import Run, Violation
-from .story_words import LIVE, TRYING, client_words, field_words, instant, moment, server_words, upkeep
+from .story_words import LIVE, TRYING, client_words, field_words, instant, moment, readable, server_words, upkeep
 
 
 SPECIFICATION = Path(__file__).resolve().parent.parent.parent / "docs" / "protocol.md"
@@ -84,8 +84,8 @@ class Story:
         yield f"=== VIOLATION of {violation.rule} at {second(violation.at)}, {violation.who} ".ljust(WIDTH, "=")
         for name, text in (
             ("promise", promise(violation.rule)),
-            ("expected", violation.expected),
-            ("happened", violation.happened),
+            ("expected", readable(violation.expected)),
+            ("happened", readable(violation.happened)),
             ("again", self.command),
         ):
             yield from _wrapped(f"{name:<10}", text)

@@ -1,5 +1,6 @@
 """What a step of a connection means, in words; and which steps are mere upkeep, to be counted."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -212,6 +213,11 @@ def instant(ms: int) -> datetime:
 def moment(ms: int) -> str:
     """A true instant, as short as a reader needs it."""
     return f"{instant(ms):%m-%dT%H:%M:%S}"
+
+
+def readable(text: str) -> str:
+    """A sentence with its instants, given in ms, as dates."""
+    return re.sub(r"\b1\d{12}\b", lambda found: f"{instant(int(found[0])):%Y-%m-%d %H:%M:%S.%f}"[:-3], text)
 
 
 def result_words(result: Any) -> str:

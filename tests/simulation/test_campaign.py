@@ -237,3 +237,18 @@ def test_the_controls_are_as_they_should_be() -> None:
     answer = program("--planted", "control-must-die", "control-inert")
     assert answer.returncode == 0, answer.stdout
     assert "2 of 2 as they should be" in answer.stdout
+
+
+def test_a_file_that_holds_no_plan_is_named(tmp_path: Path) -> None:
+    (tmp_path / "not.jsonl").write_text("{}\n", "utf-8")
+    answer = program("--plan", str(tmp_path / "not.jsonl"))
+    assert answer.returncode == 2
+    assert "not.jsonl holds no plan" in answer.stderr
+
+
+def test_a_world_with_a_planted_fault_is_told_with_the_command_that_tells_it_again() -> None:
+    fault = ("--with-fault", "control-must-die")
+    answer = program("--seed", "1", *fault)
+    assert answer.returncode == 1
+    assert "=== VIOLATION of" in answer.stdout
+    assert "./dev sim --seed 1 --with-fault control-must-die" in answer.stdout

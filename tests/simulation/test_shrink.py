@@ -77,7 +77,7 @@ def test_what_names_a_device_that_went_goes_with_it() -> None:
 
 def test_a_world_is_plain_where_nothing_else_is_needed() -> None:
     left = small(lambda plan: True)
-    assert (left.processes, left.pace, left.token_s, left.seconds) == (1, "brisk", 86_400.0, 1.0)
+    assert (left.processes, left.token_s, left.seconds) == (1, 86_400.0, 1.0)
     assert left.devices == (DevicePlan("u0d0", "u0"),)
 
 

@@ -7,6 +7,7 @@ import pytest
 from .draw import draw
 from .plan import Act, DevicePlan, Plan
 from .story import Story, promise, second, span, tell
+from .story_words import readable
 
 
 START_MS = 1_790_000_000_000
@@ -124,6 +125,10 @@ def test_every_invariant_is_quoted_from_the_specification(number: int) -> None:
 @pytest.mark.parametrize("rule", ["liveness", "no-exception", "determinism"])
 def test_a_rule_of_the_simulator_alone_is_quoted_by_the_invariant_behind_it(rule: str) -> None:
     assert "MUST" in promise(rule)
+
+
+def test_instants_in_a_sentence_are_dates() -> None:
+    assert readable("due 1790000000123, 5 of 17") == "due 2026-09-21 14:13:20.123, 5 of 17"
 
 
 def test_times_and_spans_are_for_people() -> None:

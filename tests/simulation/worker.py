@@ -70,7 +70,7 @@ def finding_of(violation: Violation) -> Finding:
 def perform(task: Task) -> Played:
     """Play one world."""
     start = time.perf_counter()
-    with _planted(task.plant):
+    with planting(task.plant):
         try:
             run = play(task.plan or draw(task.seed), check=task.check)
         except Exception as error:  # noqa: BLE001 - whatever a world raises is what the campaign is looking for
@@ -78,7 +78,12 @@ def perform(task: Task) -> Played:
     return _played(task, run, time.perf_counter() - start)
 
 
-def _planted(name: str | None) -> AbstractContextManager[None]:
+def planting(name: str | None) -> AbstractContextManager[None]:
+    """A context in which a fault is planted, or none.
+
+    Raises:
+        LookupError: there is no such fault.
+    """
     if name is None:
         return nullcontext()
     return named(name).plant()
