@@ -1,6 +1,7 @@
 """A campaign counts every world once, compares its two plays, and says so when they differ."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -234,7 +235,7 @@ def test_a_seed_is_told_and_compared() -> None:
 
 
 def test_the_controls_are_as_they_should_be() -> None:
-    answer = program("--planted", "control-must-die", "control-inert")
+    answer = program("--planted", "control-must-die", "control-inert", "--worlds", "2")
     assert answer.returncode == 0, answer.stdout
     assert "2 of 2 as they should be" in answer.stdout
 
@@ -252,3 +253,14 @@ def test_a_world_with_a_planted_fault_is_told_with_the_command_that_tells_it_aga
     assert answer.returncode == 1
     assert "=== VIOLATION of" in answer.stdout
     assert "./dev sim --seed 1 --with-fault control-must-die" in answer.stdout
+
+
+def test_ctrl_c_ends_a_campaign_with_the_report_so_far() -> None:
+    command = [sys.executable, "-m", "tests.simulation", "--hours", "1e9", "--first-seed", "1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "device-hours" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate()
+    assert process.returncode == 130
+    assert said.startswith("interrupted: what follows is as far as it came")
