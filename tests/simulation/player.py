@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from client_qt.ringer import Told as RingTold
+from client_qt.ringing import Sounding
 from protocol import Limits, Timing, Wall, client, server
 from protocol.testing import Dice, Event
 from protocol.zones import system_zones
@@ -67,6 +69,7 @@ class Sim:
         self._online: dict[str, float] = {}
         self._digest = blake2b(digest_size=16)
         self.world.watchers.append(self._record)
+        self.world.ring_watchers.append(self._ring)
 
     def __repr__(self) -> str:
         return f"<Sim of seed {self.plan.seed}, {self.world!r}>"
@@ -101,6 +104,9 @@ class Sim:
             elif isinstance(output, client.LinkChanged):
                 self._link_changed(event, output)
         self._digest.update("\n".join(parts).encode())
+
+    def _ring(self, _: SimDevice, told: RingTold) -> None:
+        self.run.rings += isinstance(told, Sounding) and not told.resumed
 
     def _link_changed(self, event: Event, changed: client.LinkChanged) -> None:
         since = self._online.pop(event.who, None)
