@@ -57,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--with-fault", metavar="NAME", help="play --seed, --plan or --shrink with this fault planted")
     made.add_argument("--steps", action="store_true", help="print every step of --seed or --plan, unexplained")
     made.add_argument("--first-seed", type=int, default=1, metavar="S", help="of --hours and --planted; else 1")
-    made.add_argument("--jobs", type=int, default=2, metavar="N", help="processes; else 2")
+    made.add_argument(
+        "--jobs", type=int, default=2, metavar="N", help="processes; else 2; with 1, both plays of a world are in it"
+    )
     made.add_argument("--worlds", type=int, default=400, metavar="N", help="for each planted fault, at most; else 400")
     made.add_argument(
         "--seconds", type=float, metavar="T", help="for random worlds and each fault, else 60; for --shrink, else 240"

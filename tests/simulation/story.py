@@ -6,6 +6,7 @@ once. What a device says stands beside its name, what the server's end of its co
 
 import re
 import textwrap
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,8 @@ class Story:
         concerned = [line for line in self._told if line.who.removesuffix("'s end") in {*whose, violation.who}]
         yield f"the last of what concerns {violation.who}:" if concerned else "the last that happened:"
         yield from _body((concerned or self._told)[-LAST:], self.plan.start_ms)
+        if violation.__cause__ is not None:
+            yield from "".join(traceback.format_exception(violation.__cause__)).splitlines()
 
     # --- listening ---
 

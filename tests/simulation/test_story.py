@@ -108,6 +108,7 @@ def test_a_violation_ends_the_story_with_promise_expectation_and_how_to_see_it_a
     assert among(end, "expected", "no exception")
     assert among(end, "happened", "KeyError: 'levitate'")
     assert among(end, "again", "./dev sim --plan it.jsonl")
+    assert end[-1] == "KeyError: 'levitate'"
 
 
 def test_a_story_without_violation_says_so() -> None:
