@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 from client_qt.commands import TakeOver
 from protocol import DeviceId, client
 
-from .acts_trouble import MENDING_ACTS, TROUBLE_ACTS
-from .acts_user import USER_ACTS, Performer
+from .acts_devices import DEVICE_MENDING, DEVICE_TROUBLE
+from .acts_links import LINK_MENDING, LINK_TROUBLE
+from .acts_servers import SERVER_MENDING, SERVER_TROUBLE
+from .acts_user import USER_ACTS
+from .performing import Performer
 from .plan import Pace
 
 
@@ -16,11 +19,14 @@ if TYPE_CHECKING:
     from .player import Sim
 
 
-ACTS: Mapping[str, Performer] = USER_ACTS | TROUBLE_ACTS | MENDING_ACTS
+_TROUBLE = LINK_TROUBLE | DEVICE_TROUBLE | SERVER_TROUBLE
+_MENDING = LINK_MENDING | DEVICE_MENDING | SERVER_MENDING
+
+ACTS: Mapping[str, Performer] = USER_ACTS | _TROUBLE | _MENDING
 """A performer says whether its act had an effect: one that its world does not allow, as it is by then, has none."""
 
-TROUBLE: frozenset[str] = frozenset(TROUBLE_ACTS)
-"""Those that count as faults."""
+TROUBLE: frozenset[str] = frozenset(_TROUBLE)
+"""Those that count as faults; the rest is what users do, what ends a fault, and what prepares one."""
 
 
 TURNS_S: Mapping[Pace, tuple[float, ...]] = {

@@ -1,6 +1,6 @@
 """What people do, carried out on a device in the state it is met in; what that state does not allow has no effect."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from client_qt.commands import (
     SyncNow,
     TakeOver,
 )
-from protocol import DAYS, Alarm, ItemId, Record, Timer
+from protocol import DAYS, Alarm, Record, Timer
 
+from .performing import Performer, awake, chosen, number
 from .plan import Act
 
 
@@ -35,34 +36,11 @@ if TYPE_CHECKING:
     from .player import Sim
 
 
-Performer = Callable[["Sim", Act], bool]
-ByDevice = Callable[["Sim", "SimDevice", Act], bool]
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WEEKS: dict[str, tuple[str, ...]] = {"daily": DAYS, "weekdays": DAYS[:5], "weekends": DAYS[5:], "once": ()}
 
 
 # --- whom and what an act concerns ------------------------------------------------------------------------------------
-
-
-def awake(act_on: ByDevice) -> Performer:
-    """A performer of what takes a device that runs."""
-
-    def perform(sim: "Sim", act: Act) -> bool:
-        device = sim.devices.get(act.who)
-        return device is not None and device.awake and act_on(sim, device, act)
-
-    return perform
-
-
-def number(act: Act, name: str, default: int = 0) -> int:
-    """One of its numbers."""
-    return int(act.args.get(name, default))
-
-
-def chosen(ids: Collection[ItemId], act: Act) -> ItemId | None:
-    """The item that an act means: the n-th of those there are, counted round; so it means something in any state."""
-    return sorted(ids)[number(act, "item") % len(ids)] if ids else None
 
 
 def _on_one(fits: Callable[[Record], bool], command: Callable[[Record, Act], Command]) -> Performer:

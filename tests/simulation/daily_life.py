@@ -1,7 +1,7 @@
 """Weeks: devices sleep at night, phones most of the day, an alarm rings each morning, and now and then something breaks."""
 
-from .scenes_trouble import TROUBLE_SCENES
-from .scenes_user import USER_SCENES, moving_in, new_alarm, react, tidy
+from .scenes import TROUBLE_SCENES, USER_SCENES
+from .scenes_user import moving_in, new_alarm, react, tidy
 from .sketch import DAY, HOUR, MINUTE, SECOND, Scene, Sketch, Spell
 
 

@@ -8,8 +8,8 @@ from protocol.testing import Dice
 
 from .daily_life import live
 from .plan import DevicePlan, Pace, Plan
-from .scenes_trouble import TROUBLE_SCENES
-from .scenes_user import USER_SCENES, moving_in
+from .scenes import TROUBLE_SCENES, USER_SCENES
+from .scenes_user import moving_in
 from .sketch import DAY, HOUR, MINUTE, SECOND, Sketch
 
 
@@ -95,7 +95,7 @@ def _device(sketch: Sketch, name: str, user: str) -> DevicePlan:
         jitter=jitter / 1000,
         offset_ms=_offset_ms(sketch),
         drift_ppm=sketch.between(-50, 50) if sketch.dice.hit(0.9) else sketch.between(-300, 300),
-        sockets=not sketch.dice.hit(0.05),
+        sockets=not sketch.dice.hit(0.03),
     )
 
 

@@ -75,9 +75,9 @@ class Sketch:
         """First one of the bands, then a number in it: as many short times as long ones."""
         return self.between(*self.dice.pick(bands))
 
-    def hold(self) -> int:
+    def hold(self, most: int = 40 * DAY) -> int:
         """How long some trouble lasts, ms."""
-        return self.of_bands(*HOLDS[self.pace])
+        return min(most, self.of_bands(*HOLDS[self.pace]))
 
     def moment(self) -> int:
         """The little time between two things that belong together, ms: none, a frame's journey, a human's."""
@@ -112,6 +112,10 @@ class Sketch:
         names = self.names(user)
         first = names.pop(self.dice.below(len(names)))
         return first, self.dice.pick(names)
+
+    def latency_ms(self, device: str) -> int:
+        """About how long a device's frames are on their way."""
+        return next(round(plan.latency * 1000) for plan in self.devices if plan.name == device)
 
     def process(self) -> str:
         """One of the server processes."""
