@@ -22,8 +22,8 @@ DIGESTS = {
     0: "d6601f2510bccb99",
     1: "969ba7d14e2de939",
     7: "bd7ed1c77f96df96",
-    123_456_789: "55d3681a8041a4e8",
-    (1 << 63) + 5: "a748df4e541888a5",
+    123_456_789: "8fc78873abdc59e9",
+    (1 << 63) + 5: "5489016a2823600a",
 }
 """What these seeds gave when they were first drawn, on any Python. Whoever changes the drawing writes new ones."""
 
