@@ -32,6 +32,7 @@ from protocol.client import (
     Stopped,
     Submit,
     Syncing,
+    Woke,
     _answers,
     _download,
     _polling,
@@ -344,14 +345,15 @@ def drain_window_ignored() -> Planting:
 
 @breaks("life-stopped")
 def reconnect_after_stopped() -> Planting:
-    """It tried again whenever the network changed, even after it was told to stay away."""
+    """It tried again whenever the network changed or the lid opened, even after it was told to stay away."""
 
     @rule
     def hint(turn: Turn, _: Value) -> None:
         turn.set(clock=ClockEstimate())
         attempt(turn)
 
-    return row(ClientConnection, Stopped, NetworkChanged, Rule(hint, to=AGAIN))
+    again = Rule(hint, to=AGAIN)
+    return together(*(row(ClientConnection, Stopped, kind, again) for kind in (NetworkChanged, Woke)))
 
 
 @breaks("life-generation")
