@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 
 from protocol import Monotonic, Wall, client
 from protocol._clock import DRIFT
@@ -29,9 +32,9 @@ class LineCheck:
     def __init__(self, device: SimDevice) -> None:
         self._device = device
         self._attempts: list[float] = []
-        # Handles stand for tokens here, so where a driver puts a token in, the handle may be read.
         self._says: Mapping[type, Callable[[Any], None]] = {
-            client.Transmit: lambda output: None if output.handle is not None else self._secret(output.data),
+            client.Transmit: self._sends,
+            client.Poll: self._requests,
             client.LinkChanged: lambda output: self._secret(output.why),
             client.CloseTransport: lambda output: self._secret(output.reason),
             client.ClockSampled: lambda _: self.clock(),
@@ -141,6 +144,41 @@ class LineCheck:
     def _unnoticed_ms(self) -> float:
         """A nap too short to be noticed, or one that has not been noticed yet."""
         return max(0.0, self._sleep() - self._slept) * 1000
+
+    # --- nothing is claimed that is not on disk (docs/protocol.md#outbox-durable, #msg-ack, #http-changes-ack) ---
+
+    def _sends(self, output: client.Transmit) -> None:
+        data = output.data
+        # Handles stand for tokens here, so where a driver puts a token in, the handle may be read.
+        if output.handle is None:
+            self._secret(data)
+        if data.startswith(('{"type":"mutate"', '{"type":"ack"', '{"type":"hello"')):
+            message = msgspec.json.decode(data)
+            if message["type"] == "mutate":
+                self._is_kept(message["mid"])
+            else:
+                self._is_read(message if message["type"] == "ack" else message.get("cursor"))
+
+    def _requests(self, output: client.Poll) -> None:
+        if output.body is not None:
+            for mutate in msgspec.json.decode(output.body)["mutations"]:
+                self._is_kept(mutate["mid"])
+        since = parse_qs(urlsplit(output.path).query).get("since")
+        if since:
+            epoch, _, rev = since[0].rpartition(":")
+            self._is_read({"epoch": epoch, "rev": int(rev)})
+
+    def _is_kept(self, mid: int) -> None:
+        if mid not in self._device.disk.entries:
+            raise self._broken(
+                "outbox-durable", "that an edit is on disk before it is sent", f"it sends {mid}, which is not"
+            )
+
+    def _is_read(self, cursor: Mapping[str, Any] | None) -> None:
+        kept = self._device.disk.cursor
+        if cursor is None or (kept is not None and kept.epoch == cursor["epoch"] and kept.rev >= cursor["rev"]):
+            return
+        raise self._broken("msg-ack", "that a cursor is on disk before it is acknowledged", f"{cursor} is not: {kept}")
 
     # --- tokens (16) ---
 

@@ -41,17 +41,17 @@ class Begun:
 
     Attributes:
         boots: in which run of the program. at: by its monotonic clock. over_at: when it ended, None while it has not.
-        here: the user of this device ended it.
+        snoozed: the user of this device postponed it; where the server refuses that, it goes on.
     """
 
-    __slots__ = ("at", "boots", "here", "over_at", "until")
+    __slots__ = ("at", "boots", "over_at", "snoozed", "until")
 
     def __init__(self, boots: int, at: float, until: int) -> None:
         self.boots = boots
         self.at = at
         self.until = until
         self.over_at: float | None = None
-        self.here = False
+        self.snoozed = False
 
 
 class RingCheck:
@@ -97,7 +97,7 @@ class RingCheck:
                         "invariant-8", f"that the ring {key} is known after a restart", "its mark is gone"
                     )
                 over = begun.over_at is not None and begun.over_at < self._crashed_at - SLACK_S
-                if over and mark is not None and not mark.over:
+                if over and not begun.snoozed and mark is not None and not mark.over:
                     raise self._broken("invariant-8", f"that the ring {key} is over after a restart", "it would go on")
         self._disk = device.local
         self._crashed_at = None
@@ -107,6 +107,8 @@ class RingCheck:
             begun = self._begun.setdefault(key, Begun(device.boots - 1, device.now, mark.until))
             if not mark.over:
                 begun.over_at = None
+            elif begun.over_at is None:
+                begun.over_at, begun.snoozed = device.now, True  # nobody remembers why
         self._forget_pages()
 
     # --- what is told ---
@@ -123,9 +125,9 @@ class RingCheck:
     def _begins(self, told: Sounding) -> None:
         key, device = told.key, self._device
         before = self._begun.get(key)
-        if before is not None and before.boots == device.boots and not before.here:
+        if before is not None and before.boots == device.boots and not before.snoozed:
             raise self._broken("invariant-8", f"that {_name(key)} rings once", f"it began again ({told.resumed=})")
-        if before is not None and before.over_at is not None and not before.here:
+        if before is not None and before.over_at is not None and not before.snoozed:
             raise self._broken("invariant-8", f"that {_name(key)}, which is over, rings no more", "it began again")
         if told.resumed and before is None:
             raise self._broken("invariant-8", f"that {_name(key)} is resumed only if it began before", "it never did")
@@ -138,7 +140,7 @@ class RingCheck:
             return
         begun = self._begun.get(key)
         if begun is not None:
-            begun.over_at, begun.here = self._device.now, told.here
+            begun.over_at, begun.snoozed = self._device.now, told.here and told.why == "snoozed"
         if not told.here:
             self._ended.append(told)
 

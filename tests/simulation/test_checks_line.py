@@ -74,6 +74,22 @@ def test_more_answers_than_are_to_be_kept_are_seen(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
+    ("output", "rule"),
+    [
+        (client.Transmit(Generation(1), '{"type":"mutate","mid":9}'), "outbox-durable"),
+        (client.Poll(Generation(1), Handle("h"), "POST", "/m", '{"mutations":[{"mid":9}]}', 1), "outbox-durable"),
+        (client.Transmit(Generation(1), '{"type":"ack","epoch":"e1","rev":99}'), "msg-ack"),
+        (client.Transmit(Generation(1), '{"type":"hello","cursor":{"epoch":"e9","rev":0}}'), "msg-ack"),
+        (client.Poll(Generation(1), Handle("h"), "GET", "/changes?since=e1:99", None, 1), "msg-ack"),
+    ],
+)
+def test_a_claim_of_something_that_is_not_on_disk_is_seen(scene: Scene, output: Any, rule: str) -> None:
+    scene.alarm()
+    with broken(rule, "is not"):
+        scene.step(output)
+
+
+@pytest.mark.parametrize(
     "output",
     [
         client.Transmit(Generation(1), "secret-u0d0-1"),

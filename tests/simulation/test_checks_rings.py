@@ -65,6 +65,15 @@ def test_a_ring_that_begins_twice_is_seen(scene: Scene) -> None:
         scene.checks._told(scene.other, Sounding(sounding.key, sounding.record, sounding.ring))
 
 
+def test_a_ring_that_its_user_stopped_and_that_begins_again_is_seen(scene: Scene) -> None:
+    scene.alarm()
+    scene.run(110)
+    (sounding,) = scene.other.ringer.book.sounding.values()
+    scene.other.command(StopRing())
+    with broken("invariant-8", "rings once"):
+        scene.checks._told(scene.other, Sounding(sounding.key, sounding.record, sounding.ring, resumed=True))
+
+
 def test_a_ring_that_is_forgotten_by_a_restart_is_seen(scene: Scene) -> None:
     scene.alarm()
     scene.run(110)
