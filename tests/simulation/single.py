@@ -15,6 +15,7 @@ from . import report
 from .campaign import Source, Until, run_campaign
 from .crew import HASH_SEEDS, ROOT
 from .draw import draw
+from .livelock import NoLivelock
 from .plan import Plan, save
 from .player import Sim, play
 from .shrink import shrink
@@ -129,7 +130,7 @@ def shrink_one(plan: Plan, budget_s: float, folder: Path = FOUND) -> int:
 
 
 def _finding(plan: Plan) -> Finding | None:
-    violation = play(plan).violation
+    violation = play(plan, watch=(NoLivelock(),)).violation
     return None if violation is None else finding_of(violation)
 
 

@@ -16,6 +16,7 @@ from client_qt.ringing import Ended, Sounding
 from protocol.testing import Event
 
 from .device import SimDevice
+from .livelock import NoLivelock
 from .plan import Act, DevicePlan, Plan
 from .player import Sim, play
 from .run import Run, Violation
@@ -68,7 +69,7 @@ class Story:
         self._links: dict[str, list[str]] = {}
         self._acts = list(reversed(plan.acts))
         self._end: Callable[[], float] = lambda: plan.seconds
-        self.run: Run = play(plan, prepare=self._listen)
+        self.run: Run = play(plan, prepare=self._listen, watch=(NoLivelock(),))
         self._fold(self._end())
 
     def lines(self) -> Iterator[str]:

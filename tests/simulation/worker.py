@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from .draw import draw
+from .livelock import NoLivelock
 from .plan import Plan
 from .planted import named
 from .player import play
@@ -72,7 +73,7 @@ def perform(task: Task) -> Played:
     start = time.perf_counter()
     with planting(task.plant):
         try:
-            run = play(task.plan or draw(task.seed), check=task.check)
+            run = play(task.plan or draw(task.seed), check=task.check, watch=(NoLivelock(),))
         except Exception as error:  # noqa: BLE001 - whatever a world raises is what the campaign is looking for
             run = Run(violation=_broken(error))
     return _played(task, run, time.perf_counter() - start)
