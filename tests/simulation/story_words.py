@@ -118,8 +118,8 @@ def fact_words(fact: Any) -> Iterator[str]:
             yield f"takes a snapshot at {epoch}:{rev}, {len(items)} records"
         case client_facts.ResultHeard(result=result):
             yield f"hears of edit {result.mid}: {result_words(result)}"
-        case client_facts.Renamed(device=device, from_mid=mid):
-            yield f"finds that it is a copy: it is {device} now, edits from {mid} on are numbered anew"
+        case client_facts.Renamed(device=device):
+            yield f"finds that it is a copy: it is {device} from now on"
         case client_facts.CursorDropped():
             yield "drops its cursor: the next session asks for a snapshot"
 

@@ -23,7 +23,7 @@ def steps(watcher: NoLivelock, since: float, until: float) -> None:
 
 
 def test_so_many_steps_in_so_short_a_time_are_a_livelock() -> None:
-    with pytest.raises(Violation, match="invariant-10 at 599.000 s, u0d0: .*took 599.0 s"):
+    with pytest.raises(Violation, match=r"invariant-10 at 599\.000 s, u0d0: .*took 599\.0 s"):
         steps(NoLivelock(), 0.0, SECONDS - 1)
 
 
