@@ -67,10 +67,9 @@ class Edited(_Fact, frozen=True):
 
 
 class Renamed(_Fact, frozen=True):
-    """This store turned out to be a copy: a new device identifier; entries from `from_mid` on count from 1 again."""
+    """This store turned out to be a copy: a new device identifier; entries without an answer count from 1 again."""
 
     device: DeviceId
-    from_mid: Mid
 
 
 class Dialled(_Fact, frozen=True):

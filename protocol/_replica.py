@@ -236,7 +236,7 @@ def _add_entry(replica: Replica, entry: Entry) -> Replica:
 def _rename(replica: Replica, fact: Renamed) -> Replica:
     decided, waiting = list[Entry](), list[Entry]()
     for entry in replica.entries:
-        (decided if entry.answered and entry.mid < fact.from_mid else waiting).append(entry)
+        (decided if entry.answered else waiting).append(entry)
     kept = [replace(entry, mid=Mid(n)) for n, entry in enumerate(decided, 1 - len(decided))]
     renumbered = [replace(entry, mid=Mid(n), answered=None, contained=False) for n, entry in enumerate(waiting, 1)]
     return replace(replica, device=fact.device, entries=(*kept, *renumbered), last_mid=Mid(len(waiting)))

@@ -15,6 +15,7 @@ from .._messages import (
 from .._reconnect import believed
 from .._types import Cursor, DeviceId, Epoch, Mid, Rev
 from ._ending import finish, hang_up
+from ._machine import ClientMachine
 from ._outputs import Answered, Faulted
 from ._states import Live, Opening, Pushing, Syncing
 from ._turn import LARGEST, Turn
@@ -47,6 +48,7 @@ def resulted(turn: Turn, result: Result, epoch: Epoch) -> None:
         placed = replace(entry, answered=Cursor(epoch, result.rev))
         turn.set(outbox=tuple(placed if other is entry else other for other in turn.machine.outbox))
         retire(turn)
+    _rename_in_time(turn)
 
 
 def is_placed(result: Result) -> bool:
@@ -95,6 +97,7 @@ def reopen(turn: Turn, epoch: Epoch) -> None:
             for entry in entries
         )
         turn.set(outbox=entries)
+    turn.set(displaced=())
     retire(turn)
 
 
@@ -148,14 +151,16 @@ def _disowned(turn: Turn, ref: int | None) -> None:
 
 
 def _out_of_order(turn: Turn, error: Error) -> None:
-    want = error.want
-    oldest = next((entry.mid for entry in turn.machine.outbox if entry.answered is None), None)
-    if want is UNSET or oldest is None or want > turn.machine.newest:
+    want, m = error.want, turn.machine
+    oldest = next((entry.mid for entry in m.outbox if _is_open(m, entry)), None)
+    if want is UNSET or oldest is None or want > m.newest:
         turn.ignore("there is no such mutation to go on from")
-    elif want < oldest:
-        rename(turn, oldest)
+    elif want < oldest or want in m.displaced:
+        rename(turn)
     elif find(turn, want) is None:
-        _rename_from(turn, next(entry.mid for entry in turn.machine.outbox if entry.mid > want))
+        # Answers below were lost on the way: asked for again, they tell what was done under this name.
+        _displace(turn, *(entry.mid for entry in m.outbox if entry.mid > want and entry.answered is None))
+        rewind(turn, oldest)
     else:
         rewind(turn, want)
 
@@ -165,16 +170,27 @@ def _reused(turn: Turn, ref: int | None) -> None:
     if entry is None or entry.answered is not None:
         turn.ignore("that mutation waits no more")
     else:
-        _rename_from(turn, entry.mid)
+        _count_answer(turn, entry.mid)
+        _displace(turn, entry.mid)
 
 
-def _rename_from(turn: Turn, mid: Mid) -> None:
-    """Once everything before is answered: what took effect under the old name would take effect again under a new one."""
-    oldest = next(entry.mid for entry in turn.machine.outbox if entry.answered is None)
-    if oldest < mid:
-        rewind(turn, oldest)
-    else:
-        rename(turn, mid)
+def _displace(turn: Turn, *mids: Mid) -> None:
+    """These numbers belong to something else; their entries need another name (docs/protocol.md#outbox-rename-last)."""
+    m = turn.machine
+    settled_by = m.settled_by if m.displaced else m.newest
+    turn.set(displaced=tuple(sorted({*m.displaced, *mids})), settled_by=settled_by)
+    _rename_in_time(turn)
+
+
+def _rename_in_time(turn: Turn) -> None:
+    """Not before every other entry has its answer: what took effect under the old name would do so again."""
+    m = turn.machine
+    if m.displaced and not any(_is_open(m, entry) and entry.mid <= m.settled_by for entry in m.outbox):
+        rename(turn)
+
+
+def _is_open(machine: ClientMachine, entry: Entry) -> bool:
+    return entry.answered is None and entry.mid not in machine.displaced
 
 
 def _not_now(turn: Turn, error: Error, ref: int | None) -> None:
@@ -196,16 +212,17 @@ def _refused(turn: Turn, error: Error, ref: int | None) -> None:
     resulted(turn, Result(mid=Mid(ref), status="rejected", rev=place.rev, code=error.code), place.epoch)
 
 
-def rename(turn: Turn, from_mid: Mid) -> None:
+def rename(turn: Turn) -> None:
     """This store is a copy, or was restored: another name, and numbers from 1 (docs/protocol.md#outbox-new-device)."""
     m = turn.machine
     name, chance = m.chance.identifier()
-    waiting = [entry for entry in m.outbox if entry.answered is None or entry.mid >= from_mid]
-    renumbered = tuple(replace(entry, mid=Mid(n), answered=None) for n, entry in enumerate(waiting, 1))
+    waiting = [entry for entry in m.outbox if entry.answered is None]
+    renumbered = tuple(replace(entry, mid=Mid(n)) for n, entry in enumerate(waiting, 1))
     newest = Mid(len(renumbered))
     storing = tuple(replace(waits, mid=Mid(0)) for waits in m.storing)
     turn.set(device=DeviceId(name), chance=chance, outbox=renumbered, newest=newest, kept=Mid(0), storing=storing)
-    turn.store(Renamed(DeviceId(name), from_mid), mid=newest)
+    turn.set(displaced=(), settled_by=Mid(0))
+    turn.store(Renamed(DeviceId(name)), mid=newest)
     if isinstance(m.pushed, Pushing):
         stop_pushing(turn)
     if isinstance(m.state, Opening | Syncing | Live):

@@ -48,6 +48,8 @@ class ClientMachine(Value, frozen=True, kw_only=True):
         seq: of the last `Store`. storing: those not on disk yet.
         outbox: entries in the order of their mids, as the replica holds them. newest: the greatest mid so far.
         kept: entries up to here are on disk. paused: nothing of the outbox is sent before.
+        displaced: numbers that the server knows for something else; their entries wait for another name, until every
+            other entry up to `settled_by` has its answer.
         cuts: long polls in a row that something between here and the server has cut.
     """
 
@@ -77,6 +79,8 @@ class ClientMachine(Value, frozen=True, kw_only=True):
     outbox: tuple[Entry, ...] = ()
     newest: Mid = Mid(0)
     kept: Mid = Mid(0)
+    displaced: tuple[Mid, ...] = ()
+    settled_by: Mid = Mid(0)
     paused: Monotonic = Monotonic(float("-inf"))
     cuts: int = 0
     counts: Counts = Counts()

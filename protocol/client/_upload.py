@@ -82,10 +82,12 @@ def ask_again(turn: Turn) -> None:
 
 def waiting(turn: Turn, sent: Mid) -> Iterator[Entry]:
     """Unanswered entries after `sent` that are on disk (docs/protocol.md#outbox-durable)."""
-    for entry in turn.machine.outbox:
-        if entry.mid > turn.machine.kept:
+    m = turn.machine
+    last = min(m.kept, m.settled_by) if m.displaced else m.kept
+    for entry in m.outbox:
+        if entry.mid > last:
             return
-        if entry.mid > sent and entry.answered is None:
+        if entry.mid > sent and entry.answered is None and entry.mid not in m.displaced:
             yield entry
 
 

@@ -231,8 +231,8 @@ def test_a_disk_gives_back_what_was_written_by_every_kind_of_statement() -> None
     server.store.tombstones.add(BELL)
     server.restore("e3")
     desk.absorb(server.snapshot(DESK, with_deleted=True))
-    entry = desk.do(edit(Patch, "a2", fields={"label": "late"}))
-    desk.absorb(Renamed(DeviceId("desk-2"), entry.mid))
+    desk.do(edit(Patch, "a2", fields={"label": "late"}))
+    desk.absorb(Renamed(DeviceId("desk-2")))
 
     assert desk.model.load() == desk.replica
     assert desk.statements == set(Write.__args__), "no kind of statement was left out"

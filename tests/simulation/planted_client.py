@@ -296,16 +296,14 @@ def rename_keeps_mids() -> Planting:
     """It took a new name, but let the waiting edits keep the numbers of the old one."""
     honest, stored = _answers.rename, replicas._rename
 
-    def rename(turn: Turn, from_mid: Mid) -> None:
+    def rename(turn: Turn) -> None:
         before = turn.machine
-        honest(turn, from_mid)
-        waiting = [entry for entry in before.outbox if entry.answered is None or entry.mid >= from_mid]
-        kept = tuple(replace(entry, answered=None) for entry in waiting)
+        honest(turn)
+        kept = tuple(entry for entry in before.outbox if entry.answered is None)
         turn.set(outbox=kept, newest=before.newest, kept=before.newest)
 
     def keep(replica: replicas.Replica, fact: Renamed) -> replicas.Replica:
-        kept = tuple(replace(e, answered=None) if e.mid >= fact.from_mid else e for e in replica.entries)
-        return replace(replica, device=fact.device, entries=kept)
+        return replace(replica, device=fact.device)
 
     return together(swapped(honest, rename), swapped(stored, keep))
 
