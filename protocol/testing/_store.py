@@ -199,19 +199,18 @@ class MemoryStore:
 
     def expire(self, older_than: Wall, keep_rows: int, limit: int) -> int:
         """Drop at most `limit` rows made before then and beyond the newest `keep_rows`; how many went."""
-        last = min(self.account.rev - keep_rows, self.account.floor + limit)
+        last = self.account.floor + limit
         old = list(takewhile(lambda row: row.rev <= last and row.when < older_than, self.rows))
-        if old:
-            self._raise_floor(trimmed(self.account, old[-1].rev, keep_rows))
-        return len(old)
+        return self._raise_floor(trimmed(self.account, old[-1].rev, keep_rows)) if old else 0
 
-    def trim(self, floor: Rev) -> None:
-        """Forget rows up to `floor`, old or not."""
-        self._raise_floor(trimmed(self.account, floor, 0))
+    def trim(self, floor: Rev) -> int:
+        """Forget rows up to `floor`, old or not; how many went."""
+        return self._raise_floor(trimmed(self.account, floor, 0))
 
-    def _raise_floor(self, account: Account) -> None:
-        self.account = account
+    def _raise_floor(self, account: Account) -> int:
+        self.account, before = account, len(self.rows)
         self.rows = [row for row in self.rows if row.rev > account.floor]
+        return before - len(self.rows)
 
 
 def _unheard(device: DeviceId, now: Wall) -> DeviceRow:
