@@ -303,9 +303,20 @@ def rename_keeps_mids() -> Planting:
         turn.set(outbox=kept, newest=before.newest, kept=before.newest)
 
     def keep(replica: replicas.Replica, fact: Renamed) -> replicas.Replica:
-        return replace(replica, device=fact.device)
+        return replace(stored(replica, fact), entries=replica.entries, last_mid=replica.last_mid)
 
     return together(swapped(honest, rename), swapped(stored, keep))
+
+
+@breaks("outbox-rename-last")
+def renamed_at_once() -> Planting:
+    """It took its new name on the first word of trouble, while later edits could still take effect under the old one."""
+
+    def rename_in_time(turn: Turn) -> None:
+        if turn.machine.displaced:
+            _answers.rename(turn)
+
+    return swapped(_answers._rename_in_time, rename_in_time)
 
 
 # --- the link ---------------------------------------------------------------------------------------------------------

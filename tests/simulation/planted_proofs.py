@@ -125,9 +125,16 @@ def _() -> object:
 
 @proves("rename-keeps-mids")
 def _() -> object:
-    desk = client.live(outbox=client.entries(3, 4))
+    desk = client.live(outbox=client.entries(3))
     desk.says("error", code="mid_reused", message="", retryable=False, ref=3)
     return [entry.mid for entry in desk.c.machine.outbox]
+
+
+@proves("renamed-at-once")
+def _() -> object:
+    desk = client.live(outbox=client.entries(3, 4))
+    desk.says("error", code="mid_reused", message="", retryable=False, ref=3)
+    return desk.state, [entry.mid for entry in desk.c.machine.outbox]
 
 
 @proves("backoff-forgotten-on-open")
