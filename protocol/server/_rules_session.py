@@ -219,9 +219,11 @@ def presence_is(m: ServerMachine, i: PresenceIs, now: Monotonic) -> Step:
 def presence_due(m: ServerMachine, _: object, now: Monotonic) -> Step:
     """The held-back one goes out."""
     assert m.presence is not None
-    return _show(replace(m, timers=m.timers.clear(T.PRESENCE_DUE)), m.presence, now)
+    return _show(m, m.presence, now)
 
 
 def _show(m: ServerMachine, message: Presence, now: Monotonic) -> Step:
     after = at(now, m.terms.timing.presence_ms)
-    return replace(m, presence=None, presence_after=after), [Transmit(encode(message))]
+    # A newer one may come when the one held back is due already, but the tick has not been.
+    shown = replace(m, presence=None, presence_after=after, timers=m.timers.clear(T.PRESENCE_DUE))
+    return shown, [Transmit(encode(message))]

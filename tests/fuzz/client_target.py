@@ -1,6 +1,6 @@
 """A client's connection before any server, and everything that a driver and a user may do meanwhile."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args
 
 from protocol import (
@@ -14,6 +14,7 @@ from protocol import (
     Limits,
     Replica,
     Rev,
+    Timing,
     Wall,
     absorb,
     next_mid,
@@ -52,6 +53,7 @@ from protocol.client import (
     Unreachable,
     Woke,
 )
+from protocol.client._download import MOST_PARTS
 from protocol.client._turn import MOST_STORING
 from protocol.client._upkeep import PINGS
 from protocol.zones import system_zones
@@ -73,6 +75,9 @@ MOST_SENT: Final = 2_500
 
 MOST_TICKS: Final = 220
 """Deadlines of a quarter of an hour in which nobody answers, with the timers of this client."""
+
+Place = tuple[str, ...]
+"""The verb, the state before and after it, and what came out."""
 
 _OUTPUTS = frozenset(get_args(ClientOutput))
 _WELCOME = (
@@ -109,7 +114,7 @@ class Client:
     )  # fmt: skip
     openings = tuple(Step("to", state) for state in WAYS)
 
-    def run(self, program: Program, *, thorough: bool = True) -> Iterator[Hashable]:
+    def run(self, program: Program, *, thorough: bool = True) -> Iterator[Place]:
         """Play a program, then a while in which nobody answers."""
         steps = [inner for step in program for inner in _spelled(step)]
         life = Life(fresh=steps[:1] == [Step("new")], record=thorough)
@@ -157,7 +162,7 @@ class Life:
         back, self.back = self.back, 0
         return Generation(self.c.gen - back)
 
-    def do(self, verb: str, text: str) -> Iterator[Hashable]:
+    def do(self, verb: str, text: str) -> Iterator[Place]:
         """One step of a program."""
         state = self._state()
         match verb:
@@ -186,11 +191,11 @@ class Life:
         machine = self.c.machine
         return type(machine.state).__name__, type(machine.polled).__name__
 
-    def end(self, seconds: float) -> Iterator[Hashable]:
+    def end(self, seconds: float) -> Iterator[Place]:
         """Nobody answers any more: every deadline leads on, and not too often."""
         until, ticks = self.now + seconds, 0
-        # Who announces timers of milliseconds gets what it asked for.
-        quick = min(milliseconds(self.c.machine.timing)) < 500
+        # Who announces other timers gets what it asked for.
+        quick = self.c.machine.timing != Timing()
         while self.c.deadline is not None and self.c.deadline.at <= until and not (quick and ticks > 20):
             yield from self.do("tick", "")
             ticks += 1
@@ -236,7 +241,7 @@ class Life:
             assert len(session.unanswered) <= m.limits.window
             assert len(session.pings) <= PINGS
         if gathering is not None:
-            assert promises.size(gathering) <= MOST_GATHERED, f"{promises.size(gathering)} bytes of a snapshot"
+            assert len(gathering.items) <= MOST_PARTS
 
     def _bounded(self, outputs: list[Any]) -> None:
         sent = sum(len(o.data.encode()) for o in outputs if isinstance(o, Transmit))
@@ -270,15 +275,6 @@ class Life:
         upto = self.seqs[min(some, len(self.seqs)) - 1] if self.seqs and some > 0 else max(self.seqs, default=0)
         self.seqs = [seq for seq in self.seqs if seq > upto]
         return Stored(upto)
-
-
-MOST_GATHERED: Final = 2 * Limits().items * Limits().record + Limits().inflate
-"""Bytes of a snapshot on its way, as JSON: as much as one in a single piece over HTTP may have."""
-
-
-def milliseconds(timing: Any) -> list[int]:
-    """All the values of the timers in force."""
-    return [getattr(timing, name) for name in timing.__struct_fields__ if name.endswith("_ms")]
 
 
 def _refusal(text: str) -> tuple[int, str | None, int | None]:

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from .edges import Eyes
 from .mutate import Mutator
-from .program import Program, Step, read, tame, write
+from .program import Program, Step, cost, read, tame, write
 
 
 HERE = Path(__file__).parent
@@ -108,10 +108,10 @@ class Fuzzer:
     def _parent(self) -> Program:
         if not self.corpus:
             return ()
-        # What was found lately has been changed least often.
+        # What was found lately has been changed least often; of two, the cheaper one is played sooner.
         recent = len(self.corpus) // 8 + 8
         first = max(0, len(self.corpus) - recent) if self._random.random() < 0.4 else 0
-        return self.corpus[self._random.randrange(first, len(self.corpus))]
+        return min((self.corpus[self._random.randrange(first, len(self.corpus))] for _ in range(2)), key=cost)
 
     def _play(self, program: Program, *, thorough: bool) -> bool:
         """Whether it went where none had been. One that breaks a promise is kept aside, made short."""
@@ -200,9 +200,9 @@ def _shorter_step(program: Program, at: int, still: Callable[[Program], bool]) -
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def programs_in(folder: Path) -> list[Program]:
+def programs_in(folder: Path, names: str = "*.txt") -> list[Program]:
     """Every program of a folder, by name; none where there is no folder."""
-    return [read(path.read_text(encoding="ascii")) for path in sorted(folder.glob("*.txt"))]
+    return [read(path.read_text(encoding="ascii")) for path in sorted(folder.glob(names))]
 
 
 def save(folder: Path, crash: Crash) -> Path:

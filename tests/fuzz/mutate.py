@@ -24,7 +24,7 @@ class Mutator:
         self._verbs = verbs
         self._openings = openings
         self._of_programs: tuple[Callable[[list[Step], Sequence[Program]], None], ...] = (
-            self._drop, self._double, self._swap, self._stutter, self._invent, self._splice, self._splice, self._reopen,
+            self._drop, self._double, self._swap, self._stutter, self._stutter, self._invent, self._splice, self._splice, self._reopen,
         )  # fmt: skip
         self._of_texts: tuple[Callable[[str], str], ...] = (
             self._flip, self._cut, self._repeat, self._piece, self._renumber, self._renumber, self._reword, self._twice,

@@ -61,6 +61,11 @@ def tame(program: Program) -> Program:
     return tuple(tamed)
 
 
+def cost(program: Program) -> int:
+    """About how long it takes to play."""
+    return sum(step.times * (50 + len(step.text)) for step in program)
+
+
 def as_bytes(text: str) -> bytes:
     """The bytes that a text of small characters stands for."""
     return text.encode("latin-1", errors="replace")

@@ -1,6 +1,6 @@
 """A server's connection with any client behind it and a lawful driver beside it: a store that answers late, not, or in any order."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args
 
 from protocol import (
@@ -39,6 +39,7 @@ from protocol.server import (
     Heard,
     Join,
     Joined,
+    Joining,
     Live,
     Malformed,
     Overlong,
@@ -89,6 +90,9 @@ MOST_SAID: Final = 1_500
 MOST_TICKS: Final = 80
 """Deadlines of a silent quarter of an hour."""
 
+Place = tuple[str, ...]
+"""The verb, the state before and after it, and what came out."""
+
 _OUTPUTS = frozenset(get_args(ServerOutput))
 _WALL = 1_800_000_000_000
 _KINDS: tuple[type, ...] = (Join, RenewEpoch, VerifyToken, Apply, ReadPage, ReadState, ReadHead)
@@ -127,7 +131,7 @@ class Server:
     )  # fmt: skip
     openings = tuple(Step("to", state) for state in WAYS)
 
-    def run(self, program: Program, *, thorough: bool = True) -> Iterator[Hashable]:
+    def run(self, program: Program, *, thorough: bool = True) -> Iterator[Place]:
         """Play a program, then a while of silence."""
         life = Life(record=thorough)
         for step in program:
@@ -165,7 +169,7 @@ class Life:
     def wall(self) -> Wall:
         return Wall(_WALL + round(self.now * 1000))
 
-    def do(self, verb: str, text: str) -> Iterator[Hashable]:
+    def do(self, verb: str, text: str) -> Iterator[Place]:
         """One step of a program."""
         state = type(self.c.state).__name__
         match verb:
@@ -190,7 +194,7 @@ class Life:
         yield verb, state, type(self.c.state).__name__, *(type(output).__name__ for output in outputs[:4])
         self._check(outputs)
 
-    def end(self, seconds: float) -> Iterator[Hashable]:
+    def end(self, seconds: float) -> Iterator[Place]:
         """Nothing more is said: every deadline leads on, and not too often."""
         until, ticks = self.now + seconds, 0
         while self.c.deadline is not None and self.c.deadline.at <= until:
@@ -209,6 +213,7 @@ class Life:
         assert kept <= (MOST_HELD if isinstance(self.c.state, Live | ClassicLive) else MOST_KEPT), (
             f"{kept} bytes are kept in {type(self.c.state).__name__}"
         )
+        self._counts()
         for output in outputs:
             if isinstance(output, _KINDS):
                 self.asked.append(output)
@@ -216,6 +221,24 @@ class Life:
         for text in _texts(outputs):
             told = decode_server(text, 1 << 24)
             assert not isinstance(told, Fault | Unknown), f"no client can read {text[:200]}"
+
+    def _counts(self) -> None:
+        """What is kept for a peer, or waits because of it, has a bound of its own."""
+        match self.c.state:
+            case Joining(said=said):
+                assert len(said) <= LIMITS.burst
+                assert sum(len(one.data.encode()) for one in said) <= LIMITS.opening_frame
+            case (
+                Live(held=held, held_bytes=size, blocked=blocked)
+                | ClassicLive(held=held, held_bytes=size, blocked=blocked)
+            ):
+                assert len(held) <= LIMITS.held_events
+                assert size <= LIMITS.held_bytes
+                assert blocked or not held
+            case _:
+                pass
+        peer = getattr(self.c.state, "peer", None)
+        assert peer is None or 0 <= peer.unanswered <= LIMITS.window
 
     def _bounded(self, stimulus: Any, outputs: list[Any]) -> None:
         """What a peer says makes little more flow back than it said (docs/protocol.md#invariant-12)."""

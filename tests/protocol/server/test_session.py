@@ -462,6 +462,15 @@ def test_at_most_one_presence_in_five_seconds_and_the_newest_wins() -> None:
     assert kinds(c.step(devices(5), 15.0)) == ["presence"]
 
 
+def test_a_newer_presence_takes_the_place_of_one_that_is_due_before_the_tick_has_come() -> None:
+    """docs/protocol.md#presence-rate."""
+    c = live(caps=["presence"])
+    c.step(devices(1), 0.0)
+    assert c.step(devices(2), 1.0) == []
+    assert only(c.step(devices(3), 5.1))["devices"][0]["device_id"] == "d3"
+    assert c.step(Tick(), 5.2) == []
+
+
 def test_the_first_presence_does_not_wait_for_the_clock_to_pass_zero() -> None:
     """Only differences of a monotonic clock mean anything."""
     c = live(caps=["presence"])
