@@ -37,7 +37,7 @@ YEAR_2026 = 1_767_225_600_000
 def draw(seed: int) -> Plan:
     """The world of a seed."""
     dice = Dice(seed)
-    pace: Pace = "calm" if dice.hit(1 / 3) else "brisk"
+    pace: Pace = "calm" if dice.hit(1 / 2) else "brisk"
     sketch = _calm(seed, dice) if pace == "calm" else _brisk(seed, dice)
     _people(sketch)
     if pace == "calm":
@@ -83,6 +83,7 @@ def _people(sketch: Sketch) -> None:
             sketch.devices.append(_device(sketch, f"u{user}d{number}", f"u{user}"))
     sketch.processes = tuple(f"p{number}" for number in range(sketch.weighted(((50, 1), (35, 2), (15, 3)))))
     sketch.token_s = _token_ms(sketch) / 1000
+    sketch.tight = sketch.dice.hit(1 / 3)
 
 
 def _device(sketch: Sketch, name: str, user: str) -> DevicePlan:

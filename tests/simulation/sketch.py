@@ -48,7 +48,7 @@ class Sketch:
         length: how long trouble lasts, ms.
 
     Attributes:
-        dice: where chance comes from. devices, processes, token_s: who lives in it. acts: in the order they came to mind.
+        dice: where chance comes from. devices, processes, token_s, tight: as in `Plan`. acts: in the order they came to mind.
         present: by device when it is in use, where it has a daily life; what it has not is in use all the time.
     """
 
@@ -62,6 +62,7 @@ class Sketch:
         self.devices: list[DevicePlan] = []
         self.processes: tuple[str, ...] = ("p0",)
         self.token_s = 86_400.0
+        self.tight = False
         self.acts: list[Act] = []
         self.present: dict[str, list[Spell]] = {}
 
@@ -158,6 +159,7 @@ class Sketch:
             pace=self.pace,
             processes=len(self.processes),
             token_s=self.token_s,
+            tight=self.tight,
         )
 
 

@@ -19,11 +19,11 @@ from tests.simulation.scenes_user import NIGHTLY
 MANY = 200
 
 DIGESTS = {
-    0: "d6601f2510bccb99",
-    1: "969ba7d14e2de939",
-    7: "bd7ed1c77f96df96",
-    123_456_789: "8fc78873abdc59e9",
-    (1 << 63) + 5: "5489016a2823600a",
+    0: "06baea8ffe2802df",
+    1: "ce79ca99bcbfd0a3",
+    7: "292030ab03700afa",
+    123_456_789: "d7cdc1110edf8770",
+    (1 << 63) + 5: "2215c66d4bf9323d",
 }
 """What these seeds gave when they were first drawn, on any Python. Whoever changes the drawing writes new ones."""
 
@@ -106,8 +106,9 @@ def hours(plan: Plan) -> float:
 def test_one_world_in_three_is_calm_and_the_calm_ones_hold_nearly_all_hours() -> None:
     """Calm hours are cheap: a campaign of a million of them ends only because of that."""
     calm = [plan for plan in plans() if plan.pace == "calm"]
-    assert 0.25 < len(calm) / MANY < 0.42
-    assert 0.95 < sum(map(hours, calm)) / sum(map(hours, plans())) < 0.99
+    assert 0.4 < len(calm) / MANY < 0.6
+    assert 0.97 < sum(map(hours, calm)) / sum(map(hours, plans())) < 0.995
+    assert 0.25 < sum(plan.tight for plan in plans()) / MANY < 0.42
 
 
 def test_brisk_worlds_last_hours_and_calm_ones_days() -> None:
