@@ -45,8 +45,8 @@ from ._upkeep import plan_renewal, sampled, small_talk, stay
 from ._upload import pump
 
 
-MOST = 1 << 31
-"""No limit is believed to be greater."""
+MOST = 1 << 24
+"""No limit is believed to be greater: a deflated message becomes at most so many bytes, whoever announced what."""
 
 ITEM_EVENT = (AlarmCreated, AlarmUpdated, AlarmDeleted, TimerCreated, TimerUpdated, TimerDeleted)
 STRETCH = (Welcome, SyncRequired, Snapshot, Synced, *ITEM_EVENT)

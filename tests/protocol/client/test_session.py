@@ -248,6 +248,13 @@ def test_a_bomb_is_not_inflated() -> None:
     assert one(desk.step(ReceivedBinary(desk.gen, pressed(" " * 10_000_000))), CloseTransport).code == 1009
 
 
+def test_a_server_that_announces_a_huge_limit_cannot_send_a_bomb_either() -> None:
+    """docs/protocol.md#invariant-12."""
+    desk = opening(cursor=cursor(41))
+    desk.welcome(limits={"inflate": 1 << 60})
+    assert one(desk.step(ReceivedBinary(desk.gen, pressed(" " * 20_000_000))), CloseTransport).code == 1009
+
+
 def test_rubbish_after_the_tag_is_a_bad_message() -> None:
     desk = live()
     assert one(desk.step(ReceivedBinary(desk.gen, b"\x01rubbish")), CloseTransport).code == 4000
