@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .player import Sim
 
 
+BARRING = ("revoke", "forbid", "distrust")
+"""Acts that take a device its tokens away for good: it may ask for a sign-in."""
+
 _JSON = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -100,12 +103,13 @@ class Checks:
 
     def _heard(self, watched: _Watched, event: Event) -> None:
         """What the device is told of its mutations is so."""
+        before = watched.line.machine
         for output in event.outputs:
             if type(output) is client.Answered and output.result.status == "applied" and not output.result.dup:
                 replica = watched.device.replica
                 if replica.epoch is not None:
                     result = output.result
-                    watched.log.heard_applied(event.who, replica.device, replica.epoch, result.mid, result.rev)
+                    watched.log.heard_applied(event.who, before.device, replica.epoch, result.mid, result.rev)
 
     def _after_server(self, event: Event) -> None:
         watched = self._ends.get(event.who)
@@ -148,8 +152,12 @@ class Checks:
         self._watched[device.name].copy.written()
 
     def _noted(self, who: str, what: str) -> None:
-        if what == "crashes" and who in self._watched:
+        if who not in self._watched:
+            return
+        if what == "crashes":
             self._watched[who].rings.crashed()
+        elif what.startswith(BARRING):
+            self._watched[who].line.pace.barred()
 
     # --- peace ---
 
