@@ -163,7 +163,7 @@ class LogStore(Protocol):
     ) -> JoinedDevice:
         """Note that a device is here and what it has; `acked` goes to `cursor`, also downwards.
 
-        A user has a bounded number of devices; one more, and the one unseen longest is forgotten.
+        A user has a bounded number of devices: one more is not noted, and `room` says so (docs/protocol.md#limit-devices).
         """
         ...
 

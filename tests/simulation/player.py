@@ -37,6 +37,8 @@ TIGHT = Limits(page_rows=3, resume_rows=12, held_events=2, window=2, snapshot_pa
 PEACE_S = {"brisk": 400.0, "calm": 1_800.0}
 """Seconds in which a world without trouble must agree: above the longest silence, backoff and poll together."""
 
+ONLINE = frozenset({"live", "syncing", "polling"})
+
 Watcher = Callable[["Sim", Event], None]
 
 
@@ -70,6 +72,7 @@ class Sim:
         self._digest = blake2b(digest_size=16)
         self.world.watchers.append(self._record)
         self.world.ring_watchers.append(self._ring)
+        self.world.notes.append(self._noted)
 
     def __repr__(self) -> str:
         return f"<Sim of seed {self.plan.seed}, {self.world!r}>"
@@ -105,21 +108,35 @@ class Sim:
                 self._link_changed(event, output)
         self._digest.update("\n".join(parts).encode())
 
-    def _ring(self, _: SimDevice, told: RingTold) -> None:
+    def _ring(self, device: SimDevice, told: RingTold) -> None:
+        key = told.key if isinstance(told, Sounding) else told.sounding.key
+        self._digest.update(f"{device.name} {type(told).__name__} {key}".encode())
         self.run.rings += isinstance(told, Sounding) and not told.resumed
 
     def _link_changed(self, event: Event, changed: client.LinkChanged) -> None:
-        since = self._online.pop(event.who, None)
-        if since is not None:
-            self.run.online_hours += (event.now - since) / 3600
-        if changed.state in {"live", "syncing", "polling"}:
+        self._offline(event.who)
+        if changed.state in ONLINE:
             self._online[event.who] = event.now
+
+    def _noted(self, who: str, _: str) -> None:
+        """A device that sleeps or is down has no link to speak of, whatever it thought last."""
+        device = self.devices.get(who)
+        if device is None:
+            return
+        if not device.awake:
+            self._offline(who)
+        elif device.link_name in ONLINE:
+            self._online.setdefault(who, self.world.now)
+
+    def _offline(self, who: str) -> None:
+        since = self._online.pop(who, None)
+        if since is not None:
+            self.run.online_hours += (self.world.now - since) / 3600
 
     def finish(self) -> Run:
         """Everything that there is to say about it."""
-        for since in self._online.values():
-            self.run.online_hours += (self.world.now - since) / 3600
-        self._online.clear()
+        for who in list(self._online):
+            self._offline(who)
         self.run.device_hours = self.world.now * len(self.devices) / 3600
         self.run.steps = self.world.steps
         self.run.digest = self._digest.hexdigest()
