@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from protocol import DeviceId, Edit, Entry, ItemId, Mid, Record, Replica, Stored, client, view
+from protocol import DeviceId, Edit, Entry, Epoch, ItemId, Mid, Record, Replica, Stored, client, read_submission, view
 from protocol._submission import write
 
 from .explorer_device import Made, Unit
@@ -63,6 +63,9 @@ def check_vault(vault: Vault) -> None:
             )
         newest[row.device_id] = row.mid
     _check_numbers(vault)
+    applied = [stored.fingerprint for stored in vault.answers.values() if stored.result.status == "applied"]
+    if len(applied) != len(set(applied)):
+        raise _broken("invariant-3", "store", "every edit applied once, under whatever name", f"{vault.answers}")
 
 
 def _check_numbers(vault: Vault) -> None:
@@ -83,7 +86,7 @@ def check_pair(unit: Unit, vault: Vault) -> None:
         if made.edit is None:
             continue
         _check_kept("in memory", unit.replica, made, made.edit, vault)
-        if made.mid <= unit.disk.last_mid:
+        if unit.slow and made.mid <= unit.disk.last_mid:
             _check_kept("on disk", unit.disk, made, made.edit, vault)
 
 
@@ -111,14 +114,21 @@ def _check_kept(where: str, replica: Replica, made: Made, edit: Edit, vault: Vau
     entry = next((entry for entry in replica.entries if entry.edit == edit), None)
     stored = _answer(edit, vault)
     if entry is not None:
-        _check_answered(replica, entry, stored)
+        _check_answered(replica, entry, stored, vault)
         return
     who = replica.device
+    if stored is None and fingerprint(edit) in vault.lost:
+        return
     if stored is None:
         raise _broken(
             "outbox-leave", who, f"mid {made.mid} in the outbox {where}, since nobody decided it", "it is gone"
         )
-    if stored.result.status == "rejected" or (replica.cursor is not None and replica.cursor.rev >= stored.result.rev):
+    elsewhere = replica.cursor is not None and replica.cursor.epoch != vault.account.epoch
+    if (
+        elsewhere
+        or stored.result.status == "rejected"
+        or (replica.cursor is not None and replica.cursor.rev >= stored.result.rev)
+    ):
         return
     raise _broken(
         "outbox-leave",
@@ -128,8 +138,12 @@ def _check_kept(where: str, replica: Replica, made: Made, edit: Edit, vault: Vau
     )
 
 
-def _check_answered(replica: Replica, entry: Entry, stored: Stored | None) -> None:
-    if entry.answered is not None and (stored is None or stored.result.rev != entry.answered.rev):
+def _check_answered(replica: Replica, entry: Entry, stored: Stored | None, vault: Vault) -> None:
+    if (
+        entry.answered is not None
+        and entry.answered.epoch == vault.account.epoch
+        and (stored is None or stored.result.rev != entry.answered.rev)
+    ):
         raise _broken(
             "invariant-4", replica.device, f"the answer {entry.answered} of mid {entry.mid} kept", f"{stored}"
         )
@@ -143,8 +157,6 @@ def _answer(edit: Edit, vault: Vault) -> Stored | None:
 
 def fingerprint(edit: Edit) -> str:
     """As the server computes it from what is sent."""
-    from protocol import Epoch, read_submission
-
     return read_submission(write(Epoch("e1"), Mid(1), edit)).fingerprint
 
 

@@ -108,7 +108,7 @@ Deed = Say | Hang | Dial
 
 
 class Made(Struct, frozen=True):
-    """What the user did. `edit` is None where it never got as far as the disk, and the device crashed."""
+    """What the user did. `edit` is None where nobody promised to keep it: the device crashed first, or was set back."""
 
     edit: Edit | None
     mid: Mid
@@ -121,6 +121,7 @@ class Unit(Struct, frozen=True):
         replica: in memory. pending: what each unanswered `Store` will write, oldest first. disk: what is committed.
         made: what the user did so far.
         slow: its disk takes its time, since the device may still crash.
+        copied: its disk was set back, so its numbers may have been used before.
         counts: attempts are counted. Where they are not, each has the same number, and the later one wins.
     """
 
@@ -131,6 +132,7 @@ class Unit(Struct, frozen=True):
     made: tuple[Made, ...] = ()
     slow: bool = False
     counts: bool = False
+    copied: bool = False
 
 
 Stepped = tuple[Unit, tuple[Deed, ...]]
@@ -164,9 +166,9 @@ def connects(unit: Unit, count: int = 0) -> Stepped | None:
     if not isinstance(unit.machine.state, client.Idle | client.Backoff):
         return None
     unit, before = keeps(unit, count)
-    isidle = isinstance(unit.machine.state, client.Idle)
-    stepped = _take(unit, client.Start()) if isidle else _due(unit, ClientTimer.RECONNECT_DUE)
-    return None if stepped is None else (stepped[0], (*before, *stepped[1]))
+    is_new = isinstance(unit.machine.state, client.Idle)
+    unit, deeds = _take(unit, client.Start()) if is_new else _due(unit, ClientTimer.RECONNECT_DUE)
+    return unit, (*before, *deeds)
 
 
 def hears(unit: Unit, heard: tuple[str | int, ...]) -> Stepped:
@@ -221,6 +223,12 @@ def crashes(unit: Unit, count: int, *, slow: bool) -> Unit:
     return switched_on(disk, made, slow=slow, counts=unit.counts)
 
 
+def set_back(unit: Unit, disk: Replica) -> Unit:
+    """An older copy of the disk is put in the place of what it holds; what the user did since may be lost with it."""
+    made = tuple(Made(None, Mid(0)) for _ in unit.made)
+    return replace(switched_on(disk, made, counts=unit.counts), copied=True)
+
+
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
@@ -233,40 +241,46 @@ def _take(unit: Unit, input: client.ClientInput, now: Monotonic = NOW) -> Steppe
     connection = _TEMPLATE.copy()
     connection.machine = unit.machine
     deeds = list[Deed]()
-    replica, pending = unit.replica, list(unit.pending)
     waiting = [input]
     while waiting:
         for output in connection.step(waiting.pop(0), now):
-            match output:
-                case client.Transmit(data=data):
-                    _check_said(data, unit)
-                    if not data.startswith(_DROPPED):
-                        deeds.append(Say(data))
-                case client.CloseTransport(code=code, reason=reason):
-                    _check_closed(unit, code, reason)
-                    deeds.append(Hang(code))
-                case client.OpenTransport(gen=gen):
-                    deeds.append(Dial(connection.machine.conn))
-                    waiting.append(client.Opened(gen, "tocsin.v1"))
-                case client.GetToken(gen=gen, fresh=fresh):
-                    waiting.append(client.TokenReady(gen, Handle("token"), fresh))
-                case client.Store(seq=seq, fact=Dialled()) if not unit.counts:
-                    _forget(connection, seq)
-                case client.Store(fact=fact):
-                    replica, writes = absorb(replica, fact)
-                    pending.append(writes)
-                case client.Poll() | client.Faulted():
-                    _check_faulted(unit, output)
-                case _:
-                    assert isinstance(output, QUIETLY)
-    machine = _merged(connection.machine, counts=unit.counts)
-    after = replace(unit, machine=machine, replica=replica, pending=tuple(pending))
-    return after, tuple(deeds)
+            if isinstance(output, client.Store):
+                unit = _stores(unit, connection, output)
+            else:
+                waiting += _performs(unit, connection.machine.conn, output, deeds)
+    return replace(unit, machine=_merged(connection.machine, counts=unit.counts)), tuple(deeds)
 
 
-def _forget(connection: client.ClientConnection, seq: int) -> None:
-    m = connection.machine
-    connection.machine = replace(m, storing=tuple(storing for storing in m.storing if storing.seq != seq))
+def _stores(unit: Unit, connection: client.ClientConnection, asked: client.Store) -> Unit:
+    """In memory at once, on disk later. Where attempts are not counted nothing is written of them."""
+    if isinstance(asked.fact, Dialled) and not unit.counts:
+        m = connection.machine
+        connection.machine = replace(m, storing=tuple(storing for storing in m.storing if storing.seq != asked.seq))
+        return unit
+    replica, writes = absorb(unit.replica, asked.fact)
+    return replace(unit, replica=replica, pending=(*unit.pending, writes))
+
+
+def _performs(unit: Unit, conn: int, output: client.ClientOutput, deeds: list[Deed]) -> list[client.ClientInput]:
+    """Do what is asked; returns what is answered at once."""
+    match output:
+        case client.Transmit(data=data):
+            _check_said(data, unit)
+            if not data.startswith(_DROPPED):
+                deeds.append(Say(data))
+        case client.CloseTransport(code=code, reason=reason):
+            _check_closed(unit, code, reason)
+            deeds.append(Hang(code))
+        case client.OpenTransport(gen=gen):
+            deeds.append(Dial(conn))
+            return [client.Opened(gen, "tocsin.v1")]
+        case client.GetToken(gen=gen, fresh=fresh):
+            return [client.TokenReady(gen, Handle("token"), fresh)]
+        case client.Poll() | client.Faulted():
+            _check_faulted(unit, output)
+        case _:
+            assert isinstance(output, QUIETLY)
+    return []
 
 
 def _check_said(data: str, unit: Unit) -> None:
@@ -285,15 +299,15 @@ def _check_closed(unit: Unit, code: int, reason: str) -> None:
 
 
 def _check_faulted(unit: Unit, output: client.Poll | client.Faulted) -> None:
-    usual = isinstance(output, client.Faulted) and output.fault.code in {"epoch", "out_of_order"}
-    if not usual:
+    usual = {"epoch", "out_of_order"} | ({"mid_reused"} if unit.copied else set())
+    if not isinstance(output, client.Faulted) or output.fault.code not in usual:
         raise Violation("no-fault", unit.disk.device, 0.0, "nothing to complain about", repr(output))
 
 
 # --- the disk ---------------------------------------------------------------------------------------------------------
 
 
-def written(disk: Replica, writes: tuple[Write, ...]) -> Replica:
+def written(disk: Replica, writes: tuple[Write, ...]) -> Replica:  # noqa: C901 - one case for each write
     """The disk after a transaction."""
     server, aside = dict(disk.server), dict(disk.aside)
     entries = {entry.mid: entry for entry in disk.entries}

@@ -9,8 +9,6 @@ is one moment, since nothing before hello touches the store or another connectio
 is gone at once: the real one ignores whatever still comes.
 """
 
-from typing import Any
-
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -30,13 +28,13 @@ from protocol._timers import ServerTimer, Timers
 from protocol.server._machine import ServerMachine, Terms
 
 from .explorer_device import DAY, LIMITS, NOW, TIMING, Deed, Dial, Hang, Say
-from .explorer_store import NOON, Decided, Vault, decide, page, renewed, whole
+from .explorer_store import NOON, Decided, Vault, decide, page, whole
 from .run import Violation
 
 
 TERMS = Terms(timing=TIMING, limits=LIMITS)
 
-Asked = server.Join | server.ReadPage | server.ReadState | server.RenewEpoch
+Asked = server.Join | server.ReadPage | server.ReadState
 Read = server.Joined | server.PageRead | server.StateRead
 
 
@@ -123,8 +121,13 @@ def next_down(line: Line) -> tuple[tuple[str | int, ...], Line] | None:
 
 def has_welcome(line: Line) -> bool:
     """Whether the client will hear next that its session begins."""
-    down = line.paths[-1].down if line.paths else ()
-    return bool(down) and isinstance(down[0], str) and down[0].startswith('{"type":"welcome"')
+    what = _first_down(line)
+    return isinstance(what, str) and what.startswith('{"type":"welcome"')
+
+
+def _first_down(line: Line) -> str | int | None:
+    down = line.paths[-1].down if line.paths else None
+    return down[0] if down else None
 
 
 def _is_glued(what: str | int) -> bool:
@@ -133,7 +136,7 @@ def _is_glued(what: str | int) -> bool:
 
 def has_only_ended(line: Line) -> bool:
     """Whether all that the client will still hear of its transport is that it is over."""
-    return bool(line.paths) and bool(line.paths[-1].down) and isinstance((line.paths[-1].down or ("",))[0], int)
+    return isinstance(_first_down(line), int)
 
 
 def is_whole(line: Line) -> bool:
@@ -150,11 +153,6 @@ def cut(line: Line, *, lose_up: bool, lose_down: bool) -> Line:
     up = () if lose_up else last.up
     down = () if lose_down else last.down or ()
     return _with(line, len(line.paths) - 1, replace(last, up=(*up, LOST), down=(*down, LOST)))
-
-
-def is_empty_up(line: Line) -> bool:
-    """Whether nothing of the last connection is on its way to the server."""
-    return not line.paths or not line.paths[-1].up
 
 
 def deserted(line: Line, *, lose_up: bool) -> Line:
@@ -201,7 +199,7 @@ def gives(line: Line, index: int, number: int) -> Line:
     return _step(_with(line, index, replace(path, reads=reads), prune=False), index, answer)
 
 
-def publish(line: Line, publication: server.Publish | server.Resync) -> Line:
+def publish(line: Line, publication: server.Publish) -> Line:
     """A change, to every connection that the hub knows."""
     for index, path in enumerate(line.paths):
         if path.member:
@@ -246,29 +244,24 @@ def commits(line: Line, index: int, vault: Vault, device: int) -> tuple[Line, Va
     return _with(line, index, replace(path, writes=writes)), replace(vault, decided=(*vault.decided, decided))
 
 
-def looks_up(line: Line, index: int, number: int, vault: Vault) -> tuple[Line, Vault, server.Resync | None]:
+def looks_up(line: Line, index: int, number: int, vault: Vault) -> Line:
     """The store answers a read; the answer is on its way back."""
     path = line.paths[index]
-    asked = path.reads[number]
-    resync: server.Resync | None = None
-    answer: Read
+    answer = _answer(path.reads[number], vault)
+    return _with(line, index, replace(path, reads=(*path.reads[:number], answer, *path.reads[number + 1 :])))
+
+
+def _answer(asked: Asked | Read, vault: Vault) -> Read:
     match asked:
         case server.Join(device=device):
-            answer = server.Joined(vault.account, vault.last_mids.get(_id(device), Mid(0)), NOON)
-        case server.RenewEpoch(seen=seen):
-            if vault.account.epoch == seen:
-                vault = renewed(vault, type(seen)(f"{seen}+"))
-                resync = server.Resync(vault.account.epoch, vault.account.rev)
-            name = _hello_device(path)
-            answer = server.Joined(vault.account, vault.last_mids.get(name, Mid(0)), NOON)
+            assert device is not None
+            return server.Joined(vault.account, vault.last_mids.get(device.id, Mid(0)), NOON)
         case server.ReadPage(after=after, limit=limit):
-            answer = server.PageRead(page(vault, after, limit))
+            return server.PageRead(page(vault, after, limit))
         case server.ReadState(device=reader, with_deleted=with_deleted):
-            answer = server.StateRead(whole(vault, reader, with_deleted=with_deleted))
+            return server.StateRead(whole(vault, reader, with_deleted=with_deleted))
         case _:
             raise AssertionError(f"{asked!r} is no question")
-    reads = (*path.reads[:number], answer, *path.reads[number + 1 :])
-    return _with(line, index, replace(path, reads=reads)), vault, resync
 
 
 def first_asked(line: Line) -> tuple[int, int] | None:
@@ -278,15 +271,6 @@ def first_asked(line: Line) -> tuple[int, int] | None:
             if isinstance(read, Asked):
                 return index, number
     return None
-
-
-def _id(device: Any) -> DeviceId:
-    return DeviceId(device.id)
-
-
-def _hello_device(path: Path) -> DeviceId:
-    assert path.end is not None and isinstance(path.end.state, server.Joining) and path.end.state.hello is not None
-    return path.end.state.hello.device.id
 
 
 # --- one step ---------------------------------------------------------------------------------------------------------
@@ -308,7 +292,7 @@ def _step(line: Line, index: int, input: server.ServerInput, *, prune: bool = Tr
                 path = replace(path, down=None if path.down is None else (*path.down, code))
             case server.Apply():
                 path = replace(path, writes=(*path.writes, output))
-            case server.ReadPage() | server.ReadState() | server.RenewEpoch():
+            case server.ReadPage() | server.ReadState():
                 path = replace(path, reads=(*path.reads, output))
             case server.Join(conn=conn):
                 path, joins = replace(path, reads=(output,)), conn

@@ -24,15 +24,22 @@ from .explorer_store import NOON
 
 
 ALARM, TIMER, FRESH = ItemId("alarm"), ItemId("timer"), ItemId("fresh")
+RUN = RunId("r1")
 OCC = NOON - 60_000
 """The occurrence that rings."""
 
 Doing = Callable[[Replica], Edit | None]
 
-SEEDS: tuple[Edit, ...] = (
+ALARMED: tuple[Edit, ...] = (
     Create(kind="alarm", id=ALARM, at=0, fields={"time": "07:00", "days": ["mo"], "label": "up"}),
 )
-"""What the server has when the world begins."""
+"""An alarm."""
+
+RUNNING: tuple[Edit, ...] = (
+    Create(kind="timer", id=TIMER, at=0, fields={"duration_ms": 300_000}),
+    Start(kind="timer", id=TIMER, at=0, run=RUN, moment=NOON),
+)
+"""A timer that runs."""
 
 
 def _doing(make: type[Any], item: ItemId, skew_ms: int = 0, **members: Any) -> Doing:
@@ -79,11 +86,6 @@ def create(item: ItemId = FRESH, **fields: Any) -> Doing:
     return do
 
 
-def start(item: ItemId = TIMER, run: str = "r1") -> Doing:
-    """Start a timer."""
-    return _doing(Start, item, run=RunId(run), moment=NOON)
-
-
-def add(item: ItemId = TIMER, run: str = "r1", ms: int = 60_000) -> Doing:
+def add(ms: int, item: ItemId = TIMER) -> Doing:
     """Lengthen its run."""
-    return _doing(Add, item, run=RunId(run), moment=NOON, ms=ms)
+    return _doing(Add, item, run=RUN, moment=NOON, ms=ms)

@@ -64,6 +64,8 @@ class Vault(Struct, frozen=True):
         rows: the whole log, whatever was trimmed: the checks look at it, `page` only at what is above the floor.
         answers: kept results, by `device mid`. past: the records as they were, by `epoch:rev`; for the checks.
         decided: committed, oldest first, and not told.
+        earlier: the store as it was before each commit, where it may be restored to that.
+        lost: fingerprints of what was answered in a history that a restore has ended.
     """
 
     account: Account
@@ -74,6 +76,8 @@ class Vault(Struct, frozen=True):
     answers: Mapping[str, Stored] = field(default_factory=dict[str, Stored])
     past: Mapping[str, Mapping[ItemId, Record]] = field(default_factory=dict[str, Mapping[ItemId, Record]])
     decided: tuple[Decided, ...] = ()
+    earlier: "tuple[Vault, ...]" = ()
+    lost: tuple[str, ...] = ()
 
 
 def founded() -> Vault:
@@ -148,7 +152,20 @@ def trimmed(vault: Vault) -> Vault:
     return replace(vault, account=replace(vault.account, floor=vault.account.rev))
 
 
-def renewed(vault: Vault, epoch: Epoch) -> Vault:
-    """The log under a new name."""
-    account = new_epoch(vault.account, epoch)
-    return replace(vault, account=account, past={**vault.past, place(epoch, account.rev): vault.records})
+def noted(before: Vault, after: Vault) -> Vault:
+    """The store after a commit, remembering what a backup taken before it would hold."""
+    backup = replace(before, earlier=(), decided=(), past={})
+    return replace(after, earlier=(*before.earlier, backup))
+
+
+def restored(vault: Vault, backup: Vault) -> Vault:
+    """A backup in the place of what there is; since commits may be lost, under a new epoch."""
+    epoch = Epoch(f"{vault.account.epoch}+")
+    account = new_epoch(backup.account, epoch)
+    lost = {stored.fingerprint for key, stored in vault.answers.items() if key not in backup.answers}
+    return replace(
+        backup,
+        account=account,
+        past={**vault.past, place(epoch, account.rev): backup.records},
+        lost=tuple(sorted({*vault.lost, *lost})),
+    )
