@@ -105,7 +105,12 @@ class Checks:
         """What the device is told of its mutations is so."""
         before = watched.line.machine
         for output in event.outputs:
-            if type(output) is client.Answered and output.result.status == "applied" and not output.result.dup:
+            kind = type(output)
+            if kind is client.Welcomed:
+                watched.rings.welcomed_at, watched.rings.synced = watched.device.now, False
+            elif kind is client.Synced:
+                watched.rings.synced = True
+            elif kind is client.Answered and output.result.status == "applied" and not output.result.dup:
                 replica = watched.device.replica
                 if replica.epoch is not None:
                     result = output.result

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from protocol import Alarm, Cursor, ItemId, Record, Replica, absorb, client
+from msgspec import UNSET
+
+from protocol import Alarm, Cursor, Delete, Fact, ItemId, Record, Replica, absorb, client
 from protocol._facts import EventsHeard, SnapshotHeard
 from protocol.testing import Disk, Event
 
@@ -62,24 +64,54 @@ class CopyCheck:
 
     def _absorbed(self, before: Replica, after: Replica, outputs: tuple[Any, ...]) -> None:
         facts = [output.fact for output in outputs if type(output) is client.Store]
-        self._note_versions(before, after, facts)
         self._cursor(before.cursor, after.cursor, "copy")
-        for fact in facts:
-            if isinstance(fact, EventsHeard):
-                self._dense(before, fact)
-            elif isinstance(fact, SnapshotHeard):
-                self._at_home({record.id for record in fact.items})
+        between = before
+        for n, fact in enumerate(facts, 1):
+            # Each fact is a transaction of its own, so the disk may hold what memory held between two of them.
+            reached = after if n == len(facts) else absorb(between, fact)[0]
+            self._versions.append(reached)
+            self._heard(between, fact, reached)
+            between = reached
+        if not facts:
+            self._versions.append(after)
         if after.server is not before.server:
             self._no_return(before, after)
         self._acked(before, after, outputs)
 
-    def _note_versions(self, before: Replica, after: Replica, facts: list[Any]) -> None:
-        # Each fact is a transaction of its own, so the disk may hold what memory held between two of them.
-        between = before
-        for fact in facts[:-1]:
-            between, _ = absorb(between, fact)
-            self._versions.append(between)
-        self._versions.append(after)
+    def _heard(self, before: Replica, fact: Fact, after: Replica) -> None:
+        """One fact from the server, taken over."""
+        if isinstance(fact, EventsHeard):
+            self._dense(before, fact)
+            own = (event.origin.mid for event in fact.events if event.origin and event.origin.device_id == after.device)
+            if before.cursor is not after.cursor:
+                self._used_up(after, max(own, default=0))
+        elif isinstance(fact, SnapshotHeard):
+            self._at_home({record.id for record in fact.items})
+            if after.cursor is not None and after.cursor.rev == fact.rev:
+                self._used_up(after, fact.last_mid)
+                self._kept_aside(before, fact, after)
+
+    def _used_up(self, after: Replica, used: int) -> None:
+        """What the server state contains is not shown once more on top of it."""
+        twice = [e for e in after.entries if 1 <= e.mid <= used and e.answered is None and not e.contained]
+        if twice:
+            raise self._broken(
+                "outbox-leave", f"that edits up to {used}, which are in the log, show once", f"{twice} show again"
+            )
+
+    def _kept_aside(self, before: Replica, fact: SnapshotHeard, after: Replica) -> None:
+        """A new history takes nothing from the user without a word."""
+        if before.epoch in {None, fact.epoch}:
+            return
+        named = set() if fact.deleted is UNSET else set(fact.deleted)
+        doomed = {entry.edit.id for entry in before.entries if isinstance(entry.edit, Delete)}
+        lost = (before.server.keys() | before.aside.keys()) - after.server.keys() - after.aside.keys() - named - doomed
+        if lost:
+            raise self._broken(
+                "resume-kept-aside",
+                f"that what the new epoch {fact.epoch} lacks is kept aside",
+                f"{sorted(lost)} vanished",
+            )
 
     def _cursor(self, before: Cursor | None, after: Cursor | None, where: str) -> None:
         if before is not None and after is not None and before.epoch == after.epoch and after.rev < before.rev:

@@ -5,6 +5,7 @@ from itertools import takewhile
 from protocol import Account, Change, DeviceId, Epoch, ItemId, Mid, UserId
 from protocol.testing import MemoryStore
 
+from .checks_records import Decided, RecordsCheck
 from .fates import Fates
 from .run import Violation
 from .world import World
@@ -24,6 +25,7 @@ class LogCheck:
         self._world = world
         self._user = user
         self.fates = Fates(user)
+        self._records = RecordsCheck(world, user)
         self._store: MemoryStore | None = None
         self._account = Account(Epoch(""))
         self._answer: Key | None = None
@@ -58,6 +60,7 @@ class LogCheck:
         self._mids = dict(store.last_mids)
         self._acked = {i: r.acked for i, r in store.records.items() if isinstance(r.acked, int)}
         self._deleted = set(store.tombstones)
+        self._records.restored(store)
         self.fates.restored((kept.fingerprint, kept.result.status == "applied") for kept in store.answers.values())
 
     # --- a log that has grown ---
@@ -69,12 +72,12 @@ class LogCheck:
         fresh = list(takewhile(lambda row: row.rev > before.rev, reversed(store.rows)))[::-1]
         self._dense(fresh, before, after)
         by_key = {(row.device_id, row.mid): row for row in fresh if row.device_id}
-        for key in self._new_answers(store):
-            self._answered(store, key, by_key.pop(key, None))
+        decided = [self._answered(store, key, by_key.pop(key, None)) for key in self._new_answers(store)]
         if by_key:
             raise self._broken("outbox-once", "an answer kept beside each row", f"rows {by_key} came without one")
         for row in fresh:
             self._monotone(row)
+        self._records.after(store, fresh, decided)
         self._account = after
 
     def _dense(self, fresh: list[Change], before: Account, after: Account) -> None:
@@ -90,7 +93,7 @@ class LogCheck:
         self._answer = keys[-1] if keys else last
         return keys
 
-    def _answered(self, store: MemoryStore, key: Key, row: Change | None) -> None:
+    def _answered(self, store: MemoryStore, key: Key, row: Change | None) -> Decided:
         """Numbers count on without a hole; what is answered `applied` is in the log."""
         device, mid = key
         expected = self._mids.get(device, 0) + 1
@@ -110,7 +113,8 @@ class LogCheck:
                 "a row exactly where the answer is `applied`",
                 f"{device}:{mid} has {kept.result}, row {row}",
             )
-        self.fates.consumed(kept.fingerprint, effect=applied, device=device, mid=mid, now=self._world.now)
+        edit = self.fates.consumed(kept.fingerprint, effect=applied, device=device, mid=mid, now=self._world.now)
+        return Decided(device, mid, edit, row)
 
     def _monotone(self, row: Change) -> None:
         if row.id in self._deleted:

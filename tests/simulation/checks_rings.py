@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from client_qt.local_state import RingKey
 from client_qt.ringing import BACK_MS, Ended, Sounding
-from protocol import Alarm, ItemId, Record
+from protocol import Alarm, ItemId, Record, client
 
 from . import oracle
 from .device import SimDevice
@@ -55,7 +55,11 @@ class Begun:
 
 
 class RingCheck:
-    """Watches the rings of one device."""
+    """Watches the rings of one device.
+
+    Attributes:
+        welcomed_at: when its last session began, by its monotonic clock; synced: it has been in step since.
+    """
 
     def __init__(self, device: SimDevice) -> None:
         self._device = device
@@ -64,6 +68,8 @@ class RingCheck:
         self._ended: list[Ended] = []
         self._disk = device.local
         self._crashed_at: float | None = None
+        self.welcomed_at = float("-inf")
+        self.synced = True
         self._ringer = device.ringer
         self._forget_pages()
 
@@ -131,7 +137,24 @@ class RingCheck:
             raise self._broken("invariant-8", f"that {_name(key)}, which is over, rings no more", "it began again")
         if told.resumed and before is None:
             raise self._broken("invariant-8", f"that {_name(key)} is resumed only if it began before", "it never did")
+        if before is not None and not told.resumed and before.boots != device.boots:
+            raise self._broken("invariant-8", f"that {_name(key)} is resumed after a restart", "it began anew")
+        self._row_by_row(key)
         self._begun[key] = Begun(device.boots, device.now, told.ring.until)
+
+    def _row_by_row(self, key: RingKey) -> None:
+        """While it is being brought up to date, it begins no ring: the next row may stop it (ring-start-at-synced)."""
+        device = self._device
+        if type(device.client.machine.state) is not client.Syncing or self.synced:
+            return
+        settle = device.client.machine.timing.settle_ms / 1000 - SLACK_S
+        waited = device.now - self._owed.get(key, device.now)
+        if device.now - self.welcomed_at < settle and waited < settle:
+            raise self._broken(
+                "ring-start-at-synced",
+                f"that {_name(key)} waits for the news",
+                f"it begins after {waited:.3f} s, still syncing",
+            )
 
     def _ends(self, told: Ended) -> None:
         key = told.sounding.key

@@ -8,7 +8,7 @@ from .sketch import DAY, HOUR, MINUTE, SECOND, Scene, Sketch, Spell
 SETTLED = 15 * MINUTE
 """At first everything is switched on, until the user has set it up."""
 
-ROLES = ((35, "desk"), (25, "laptop"), (30, "phone"), (4, "clock"), (6, "drawer"))
+ROLES = ((38, "desk"), (22, "laptop"), (16, "phone"), (19, "clock"), (5, "drawer"))
 """`clock` stands by the bed and never sleeps; what lies in the drawer is switched on every few days."""
 
 
@@ -46,12 +46,12 @@ def _habits(sketch: Sketch, device: str, morning: int) -> None:
 def _spells(sketch: Sketch, role: str, morning: int) -> list[Spell]:
     """When a device of this role is in use on a day, in order."""
     if role == "desk":
-        return _spread(sketch, morning, 1, (6 * HOUR, 9 * HOUR)) if sketch.dice.hit(0.75) else []
+        return _spread(sketch, morning, 1, (7 * HOUR, 15 * HOUR)) if sketch.dice.hit(0.85) else []
     if role == "laptop":
-        return _spread(sketch, morning, sketch.between(0, 2), (20 * MINUTE, 2 * HOUR))
+        return _spread(sketch, morning, sketch.between(1, 3), (20 * MINUTE, 4 * HOUR))
     if role == "drawer":
         return _spread(sketch, morning, 1, (5 * MINUTE, HOUR)) if sketch.dice.hit(0.3) else []
-    return _spread(sketch, morning, sketch.between(2, 5), (MINUTE, 12 * MINUTE))
+    return _spread(sketch, morning, sketch.between(2, 5), (MINUTE, 20 * MINUTE))
 
 
 def _spread(sketch: Sketch, morning: int, times: int, lasts: tuple[int, int]) -> list[Spell]:

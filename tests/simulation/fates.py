@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from protocol import DeviceId, Edit, Entry, Epoch, Mid, read_submission
+from protocol import DeviceId, Edit, Entry, Epoch, Mid, Start, read_submission
 from protocol._submission import write
 
 from .run import Violation
@@ -12,19 +12,20 @@ class Fate:
     """One edit that a device has accepted.
 
     Attributes:
-        device: on which; label: how to speak of it; at: virtual second.
+        edit: what it is. device: on which; label: how to speak of it; at: virtual second.
         number: under which it was accepted. seq: of the `Store` that keeps it; kept: that is on disk.
         copies: how many outboxes hold it, or held it: a disk that is copied copies its outbox.
         effects: rows of the log that it made. decided: the server has consumed it.
         excused: why it may be lost, None where it may not.
     """
 
-    __slots__ = ("at", "copies", "decided", "device", "effects", "excused", "kept", "label", "number", "seq")
+    __slots__ = ("at", "copies", "decided", "device", "edit", "effects", "excused", "kept", "label", "number", "seq")
 
-    def __init__(self, device: str, label: str, at: float, seq: int, number: tuple[DeviceId, Mid]) -> None:
+    def __init__(self, edit: Edit, device: str, at: float, seq: int, number: tuple[DeviceId, Mid]) -> None:
+        self.edit = edit
         self.device = device
         self.number = number
-        self.label = label
+        self.label = f"{edit.__struct_config__.tag} of {edit.id} (made at {edit.at})"
         self.at = at
         self.seq = seq
         self.kept = False
@@ -46,6 +47,7 @@ class Fates:
         self._user = user
         self._fates: dict[str, Fate] = {}
         self._unkept: dict[str, list[Fate]] = {}
+        self._runs: set[tuple[str, str]] = set()
 
     # --- on devices ---
 
@@ -58,10 +60,18 @@ class Fates:
             # Two devices in one millisecond may mean the very same thing.
             known.copies += 1
             return
-        label = f"{edit.__struct_config__.tag} of {edit.id} (made at {edit.at})"
-        fate = Fate(device, label, now, seq, (name, entry.mid))
+        if isinstance(edit, Start):
+            self._new_run(device, edit, now)
+        fate = Fate(edit, device, now, seq, (name, entry.mid))
         self._fates[digest] = fate
         self._unkept.setdefault(device, []).append(fate)
+
+    def _new_run(self, device: str, edit: Start, now: float) -> None:
+        if (edit.id, edit.run) in self._runs:
+            raise Violation(
+                "terms-run", device, now, f"a new name for each run of {edit.id}", f"{edit.run} was used before"
+            )
+        self._runs.add((edit.id, edit.run))
 
     def kept(self, device: str, seq: int) -> None:
         """Everything up to this `Store` is on the device's disk."""
@@ -86,8 +96,8 @@ class Fates:
 
     # --- on the server ---
 
-    def consumed(self, digest: str, *, effect: bool, device: DeviceId, mid: Mid, now: float) -> None:
-        """The server decided it, and wrote a row or not."""
+    def consumed(self, digest: str, *, effect: bool, device: DeviceId, mid: Mid, now: float) -> Edit:
+        """The server decided it, and wrote a row or not; returns what it is."""
         fate = self._fates.get(digest)
         if fate is None:
             raise Violation(
@@ -104,6 +114,7 @@ class Fates:
                 "invariant-3", self._user, now, "that an edit takes effect at most once, under whatever number it is sent",
                 f"the {fate.label} of {fate.device} took effect again, as {device}:{mid}",
             )  # fmt: skip
+        return fate.edit
 
     def restored(self, answers: Iterable[tuple[str, bool]]) -> None:
         """The server is back at what it was: its answers are (fingerprint, whether it had an effect)."""

@@ -22,19 +22,19 @@ from .world import World
 
 
 CALM_TIMING = Timing(
-    heartbeat_ms=300_000,
-    silence_ms=450_000,
-    liveness_ms=750_000,
-    ping_ms=300_000,
-    poll_wait_ms=240_000,
-    poll_every_ms=120_000,
+    heartbeat_ms=900_000,
+    silence_ms=1_350_000,
+    liveness_ms=2_250_000,
+    ping_ms=900_000,
+    poll_wait_ms=600_000,
+    poll_every_ms=300_000,
 )
 """A server may announce any timers: with these a week is cheap to play, and every rule is the same."""
 
 TIGHT = Limits(page_rows=3, resume_rows=12, held_events=2, window=2, snapshot_part=1_500)
 """Enough for a few edits at once and no more."""
 
-PEACE_S = {"brisk": 400.0, "calm": 1_800.0}
+PEACE_S = {"brisk": 400.0, "calm": 5_400.0}
 """Seconds in which a world without trouble must agree: above the longest silence, backoff and poll together."""
 
 ONLINE = frozenset({"live", "syncing", "polling"})

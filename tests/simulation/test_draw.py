@@ -21,9 +21,9 @@ MANY = 200
 DIGESTS = {
     0: "06baea8ffe2802df",
     1: "ce79ca99bcbfd0a3",
-    7: "292030ab03700afa",
-    123_456_789: "d7cdc1110edf8770",
-    (1 << 63) + 5: "2215c66d4bf9323d",
+    7: "7ae51705f7d2f765",
+    123_456_789: "31a2623cd97d1d28",
+    (1 << 63) + 5: "dd145006d2617636",
 }
 """What these seeds gave when they were first drawn, on any Python. Whoever changes the drawing writes new ones."""
 
@@ -138,7 +138,7 @@ def test_users_of_calm_worlds_do_a_handful_of_things_a_day_beside_sleeping() -> 
 def test_devices_of_calm_worlds_are_off_most_of_the_time() -> None:
     """Each hour awake costs dozens of steps: heartbeats, pings, acks."""
     shares = [share_in_use(plan) for plan in plans() if plan.pace == "calm"]
-    assert 0.1 < sum(shares) / len(shares) < 0.35
+    assert 0.3 < sum(shares) / len(shares) < 0.6
 
 
 def share_in_use(plan: Plan) -> float:
