@@ -76,7 +76,7 @@ class RingCheck:
     def _forget_pages(self) -> None:
         self._pages: dict[ItemId, Page] = {}
         self._owed: dict[RingKey, float] = {}
-        self._last: tuple[float, float, float] | None = None
+        self._last: tuple[float, float, float, float] | None = None
 
     def _broken(self, rule: str, expected: str, happened: str) -> Violation:
         return Violation(rule, self._device.name, self._device.world.now, expected, happened)
@@ -258,14 +258,16 @@ class RingCheck:
     def _most_late(self) -> float:
         """By how much a look may be late, ms: by as much as something has moved the clocks since the last one."""
         device = self._device
-        mono, believed = device.now, device.time.server_now()
-        slept = device.clock.elapsed(device.world.now) - mono
-        offset = device.clock.offset_ms
-        last, self._last = self._last, (believed - mono * 1000, slept, offset)
+        mono, time = device.now, device.time
+        believed = time.server_now() - mono * 1000
+        # Alarms ring by the device's own clock where the two are far apart: crossing that line moves them, too.
+        own = time.wall_ms - mono * 1000 if time.is_far else believed
+        now = (believed, own, device.clock.elapsed(device.world.now) - mono, device.clock.offset_ms)
+        last, self._last = self._last, now
         if last is None:
             return float("inf")
-        moved = abs(self._last[0] - last[0]) + abs(offset - last[2])
-        woken = WAKE_MS if slept - last[1] > 0.001 or offset != last[2] else 0.0
+        moved = max(abs(now[0] - last[0]), abs(now[1] - last[1])) + abs(now[3] - last[3])
+        woken = WAKE_MS if now[2] - last[2] > 0.001 or now[3] != last[3] else 0.0
         return LATE_MS + 2 * moved + woken
 
 
