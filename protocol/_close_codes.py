@@ -175,6 +175,13 @@ UNREACHABLE = CloseRow(0, "no transport, no welcome or no token in time", BackOf
 WOKEN = CloseRow(0, "the device slept", AtOnce())
 NO_SUBPROTOCOL = CloseRow(0, "a 101 without the subprotocol", BackOff())
 RENAMED = CloseRow(0, "a new device identifier", AtOnce(), Repeat(2, BackOff(failed=True), within_ms=60_000), "renamed")
+GHOST = CloseRow(
+    4005,
+    "refused for an earlier connection, whose counter was lost here",
+    AtOnce(),
+    Repeat(2, StopFor("replaced"), within_ms=60_000),
+    "ghost",
+)
 SAME_TOKEN = CloseRow(0, "the same token again", BackOff(), mends=True)
 
 _HTTP = {403: CLOSE_CODES[4002], 426: CLOSE_CODES[4001]}

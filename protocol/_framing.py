@@ -34,6 +34,7 @@ _HEAD = msgspec.json.Decoder(_Head)
 _CLIENT_TAGS = _tags(ClientMessage)
 _SERVER_TAGS = _tags(ServerMessage)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*?( - at `\$[^`]*`)?$", re.DOTALL)
 _MISSING = re.compile(r" missing required field `([^`]*)`")
 
 
@@ -64,7 +65,8 @@ def decode_server(text: str, limit: int) -> ServerMessage | Unknown | Fault:
 
 def read_fault(error: Exception) -> Fault:
     """A validation error of the message classes as a fault that names the field."""
-    sentence = str(error)
+    # What was said is never said back: a type can be said twice, and be a secret or very long (docs/protocol.md#msg-error-secret).
+    sentence = _QUOTED.sub(r"\1\2", str(error))
     if not isinstance(error, msgspec.ValidationError):
         return Fault("bad_json", f"Not JSON: {sentence}.")
     if sentence.startswith("Expected `object`") and "`$" not in sentence:

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from .._close_codes import (
+    GHOST,
     AtOnce,
     BackOff,
     CloseRow,
@@ -22,13 +23,14 @@ from ._attempt import attempt
 from ._outputs import CloseTransport, Faulted
 from ._polling import begin, end, mind
 from ._states import Backoff, Connecting, Live, Opening, Stopped, Syncing
-from ._turn import BESIDE, Turn
+from ._turn import BESIDE, LARGEST, Turn
 
 
 TOO_BIG = 1009
 BAD = 4000
 SILENCE = 4201
 GAP = 4202
+REPLACED = 4005
 
 FAILED_ATTEMPTS = 2
 """After so many in a row polling starts (docs/protocol.md#life-poll-start)."""
@@ -52,8 +54,22 @@ def over(turn: Turn, code: int, why: str) -> None:
     goodbye = goodbye_of(turn)
     if goodbye is None:
         finish(turn, row_for(code), why)
+    elif _is_ghost(turn, goodbye):
+        _overtake(turn, goodbye)
     else:
         finish(turn, row_for(goodbye.code), goodbye.reason[:200] or why, goodbye=goodbye)
+
+
+def _is_ghost(turn: Turn, goodbye: Goodbye) -> bool:
+    """Whether a newcomer is refused for a counter above its own: nobody newer has that, only one who lost count."""
+    waits = isinstance(turn.machine.state, Opening)
+    return waits and goodbye.code == REPLACED and goodbye.conn is not None and goodbye.conn > turn.machine.conn
+
+
+def _overtake(turn: Turn, goodbye: Goodbye) -> None:
+    """A crash or an older disk has set our counter back behind a connection of ours (docs/protocol.md#life-ghost)."""
+    turn.set(conn=min(goodbye.conn or 0, LARGEST - 1))
+    finish(turn, GHOST, "refused for an earlier connection of this device", goodbye=goodbye)
 
 
 def hang_up(turn: Turn, code: int, why: str) -> None:

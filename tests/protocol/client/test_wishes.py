@@ -9,9 +9,11 @@ from protocol._facts import Dialled
 from protocol._timers import ClientTimer as T
 from protocol._types import Monotonic
 from protocol.client import (
+    ClientOutput,
     CloseTransport,
     GetToken,
     LinkChanged,
+    Lost,
     NetworkChanged,
     OpenTransport,
     Poll,
@@ -223,7 +225,7 @@ def test_taking_over_forgets_what_went_wrong_before() -> None:
     desk = backoff()
     desk.again()
     desk.open()
-    desk.says("goodbye", code=4005, reason="", min_ms=0, max_ms=0, conn=9)
+    desk.says("goodbye", code=4005, reason="", min_ms=0, max_ms=0, conn=1)
     desk.until(T.OPENING_DUE)
     assert desk.c.machine.history.delays == 1
     desk.step(TakeOver())
@@ -237,3 +239,33 @@ def test_the_counter_never_goes_back(winner: int | None) -> None:
 
 def test_a_winner_beyond_all_numbers_is_not_believed() -> None:
     assert facts(replaced(10**30).step(TakeOver())) == [Dialled((1 << 53) - 1)]
+
+
+# --- a counter that was lost ------------------------------------------------------------------------------------------
+
+
+def refused(desk: Desk, winner: int) -> list[ClientOutput]:
+    """The server still holds a connection with this counter, and says so before any welcome."""
+    desk.open()
+    desk.says("goodbye", code=4005, reason="replaced", min_ms=0, max_ms=0, conn=winner)
+    return desk.step(Lost(desk.gen, 4005))
+
+
+def test_a_device_that_lost_count_goes_on_from_its_own_ghost() -> None:
+    """After a power cut or with an older disk it would wait for ever for a user who knows of nothing."""
+    desk = connecting(conn=1)
+    assert facts(refused(desk, 7)) == [Dialled(8)]
+    assert desk.state == "Connecting"
+
+
+def test_two_running_copies_do_not_chase_each_other() -> None:
+    desk = connecting(conn=1)
+    refused(desk, 7)
+    refused(desk, 12)
+    assert desk.c.state == Stopped("replaced", winner=12)
+
+
+def test_a_counter_that_is_not_behind_has_been_replaced() -> None:
+    desk = connecting(conn=6)
+    refused(desk, 7)
+    assert desk.c.state == Stopped("replaced", winner=7)
