@@ -170,11 +170,12 @@ class Checks:
         """Trouble ended long ago: everybody agrees, nothing waits, nothing was lost, and what is due rings."""
         for log in self._logs.values():
             log.after()
-            log.at_peace()
         for watched in self._watched.values():
             if watched.device.awake:
                 self._settled(watched)
                 watched.rings.look()
+        for log in self._logs.values():
+            log.at_peace()
 
     def _settled(self, watched: _Watched) -> None:
         device = watched.device

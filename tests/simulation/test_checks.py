@@ -7,9 +7,26 @@ import pytest
 from msgspec.structs import replace
 
 from client_qt.commands import AddTime, CreateItem, DeleteItem, SnoozeRing, StopRing
-from protocol import Alarm, Cursor, DeviceId, Mid, Rev, client
-from protocol._facts import EventsHeard
+from protocol import (
+    Alarm,
+    Cursor,
+    Delete,
+    DeviceId,
+    Dismiss,
+    Entry,
+    Epoch,
+    ItemId,
+    Mid,
+    Patch,
+    Rev,
+    RunId,
+    Start,
+    Wall,
+    client,
+)
+from protocol._facts import EventsHeard, SnapshotHeard
 
+from .checks_records import Decided
 from .scene import Scene, broken, stores_of
 
 
@@ -138,7 +155,7 @@ def test_an_edit_that_is_lost_is_seen(scene: Scene) -> None:
     scene.one.copy.replica = replace(scene.one.copy.replica, entries=())
     scene.one.disk.entries.clear()
     with broken("invariant-3", "create", "was lost"):
-        scene.checks.at_peace()
+        scene.checks._logs[scene.one.user].at_peace()
 
 
 def test_an_edit_whose_power_went_before_it_was_on_disk_may_be_lost(scene: Scene) -> None:
@@ -244,3 +261,64 @@ def test_an_item_of_another_user_is_seen(scene: Scene) -> None:
     stranger.copy.replica = replace(stranger.copy.replica, conn=9)
     with broken("isolation", "u0d0-1"):
         scene.step(store, who="u1d0")
+
+
+# --- copies and records, closer ---------------------------------------------------------------------------------------
+
+
+def test_an_edit_that_shows_on_top_of_itself_is_seen(scene: Scene) -> None:
+    (store,) = stores_of(scene, scene.alarm)
+    cursor = scene.one.replica.cursor
+    assert cursor is not None
+    mine = replace(store.fact.events[0], rev=Rev(cursor.rev + 1))
+    entry = Entry(mine.origin.mid, Delete(kind="alarm", id=ItemId("x"), at=1))
+    heard = EventsHeard((mine,), Cursor(cursor.epoch, mine.rev))
+    with broken("outbox-leave", "show once"):
+        absorbing(scene, lambda r: replace(r, cursor=heard.cursor, entries=(entry,)), client.Store(9, heard))
+
+
+def test_a_record_that_vanishes_with_a_new_epoch_is_seen(scene: Scene) -> None:
+    item = scene.alarm()
+    heard = SnapshotHeard(Epoch("e9"), Rev(0), Mid(0), ())
+    with broken("resume-kept-aside", item):
+        absorbing(
+            scene,
+            lambda r: replace(r, epoch=Epoch("e9"), cursor=Cursor(Epoch("e9"), Rev(0)), server={}),
+            client.Store(9, heard),
+        )
+
+
+def test_an_older_stamp_that_wins_is_seen(scene: Scene) -> None:
+    item = scene.alarm()
+    record = scene.store.records[item]
+    older = replace(record.stamps["label"], at=1)
+    scene.store.records[item] = replace(record, stamps={**record.stamps, "label": older})
+    with broken("stamp-field-wins", "label"):
+        grow(scene, op="patch", changed={"label": "x"})
+
+
+def test_a_newer_edit_that_loses_is_seen(scene: Scene) -> None:
+    item = scene.alarm()
+    before = scene.store.records[item]
+    edit = Patch(kind="alarm", id=item, at=scene.sim.world.wall - 1, fields={"label": "x"})
+    decided = Decided(DeviceId("u0d0"), Mid(2), edit, None)
+    with broken("stamp-field-wins", "the greater one wins label"):
+        scene.checks._logs[scene.one.user]._records.after(scene.store, (), (decided,))
+    assert scene.store.records[item] is before
+
+
+def test_a_late_stop_of_a_longer_run_is_seen(scene: Scene) -> None:
+    item = scene.timer()
+    record = scene.store.records[item]
+    edit = Dismiss(kind="timer", id=item, at=1, run=record.run, due=record.ends_at - 5_001)
+    decided = Decided(DeviceId("u0d0"), Mid(9), edit, scene.store.rows[-1])
+    with broken("ring-timer-due", "spares"):
+        scene.checks._logs[scene.one.user]._records.after(scene.store, (), (decided,))
+
+
+def test_two_runs_of_one_name_are_seen(scene: Scene) -> None:
+    fates = scene.checks._logs[scene.one.user].fates
+    starts = [Entry(Mid(n), Start(kind="timer", id=ItemId("t"), at=n, run=RunId("r"), moment=Wall(n))) for n in (1, 2)]
+    fates.accepted("u0d0", DeviceId("u0d0"), starts[0], 1, 0.0)
+    with broken("terms-run", "r was used before"):
+        fates.accepted("u0d1", DeviceId("u0d1"), starts[1], 1, 0.0)

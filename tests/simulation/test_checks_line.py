@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from protocol import Generation, Handle, Mid, Rev, client, server
+from protocol import Generation, Handle, Mid, Monotonic, Rev, client, server
+from protocol._messages import Goodbye
 from protocol._timers import ClientTimer
 
 from .plan import DevicePlan, Plan
@@ -118,3 +119,91 @@ def test_an_exception_anywhere_is_a_violation() -> None:
     assert run.violation is not None
     assert run.violation.rule == "no-exception"
     assert "KeyError" in run.violation.happened
+
+
+# --- pace and sessions, closer ----------------------------------------------------------------------------------------
+
+
+def machine_of(scene: Scene) -> Any:
+    return scene.one.client.machine
+
+
+def put(scene: Scene, **changes: Any) -> None:
+    """Change the first device's machine from outside."""
+    scene.one.client.machine = replace(scene.one.client.machine, **changes)
+
+
+def test_a_failure_that_is_forgotten_too_soon_is_seen(scene: Scene) -> None:
+    history = scene.one.client.machine.history
+    put(scene, history=replace(history, delays=3))
+    scene.step(stimulus=client.NetworkChanged())
+    put(scene, history=history)
+    with broken("backoff-reset", "made it forget"):
+        scene.step()
+
+
+def test_a_return_at_the_very_edge_of_its_window_is_seen(scene: Scene) -> None:
+    machine, now = machine_of(scene), scene.one.now
+    put(scene, state=client.Backoff("drained", now), timers=machine.timers.set(ClientTimer.RECONNECT_DUE, now))
+    with broken("invariant-10", "its very beginning"):
+        scene.step(stimulus=client.NetworkChanged())
+
+
+def test_a_return_after_its_window_is_seen(scene: Scene) -> None:
+    machine, now = machine_of(scene), scene.one.now
+    goodbye = Goodbye(code=4200, reason="restart", min_ms=0, max_ms=1_000)
+    put(scene, state=replace(machine.state, session=replace(machine.state.session, goodbye=goodbye)))
+    scene.step()
+    put(scene, state=client.Backoff("drained", now), timers=machine.timers.set(ClientTimer.RECONNECT_DUE, now + 9))
+    with broken("invariant-10", "a return within 1000 ms"):
+        scene.step(stimulus=client.NetworkChanged())
+
+
+def test_a_newer_connection_that_makes_way_for_an_older_one_is_seen(scene: Scene) -> None:
+    put(scene, state=client.Stopped("replaced", winner=0))
+    with broken("life-replaced", "made way"):
+        scene.step(stimulus=client.NetworkChanged())
+
+
+def test_a_sign_in_that_is_asked_for_without_a_reason_is_seen(scene: Scene) -> None:
+    put(scene, state=client.Stopped("signed out", sign_in=True))
+    with broken("invariant-10", "nobody barred it"):
+        scene.step(stimulus=client.NetworkChanged())
+
+
+def test_a_synced_that_leads_nowhere_is_seen(scene: Scene) -> None:
+    machine = machine_of(scene)
+    put(scene, state=client.Syncing(machine.state.gen, machine.state.session))
+    scene.step()
+    cursor = machine.cursor
+    assert cursor is not None
+    synced = f'{{"type":"synced","epoch":"{cursor.epoch}","rev":{cursor.rev}}}'
+    with broken("invariant-5", "ends the syncing"):
+        scene.step(stimulus=client.Received(scene.one.client.gen, synced))
+
+
+def test_a_gap_without_a_loss_is_seen(scene: Scene) -> None:
+    with broken("resume-gap", "lost nothing"):
+        scene.step(client.CloseTransport(Generation(1), 4202, "gap"))
+
+
+def test_a_device_that_stays_behind_in_a_calm_session_is_seen(scene: Scene) -> None:
+    scene.alarm()
+    cursor = scene.one.client.machine.cursor
+    assert cursor is not None
+    beat = client.Received(scene.one.client.gen, '{"type":"heartbeat","n":1,"t":1,"rev":1}')
+    put(scene, cursor=replace(cursor, rev=Rev(0)))
+    scene.step(stimulus=beat)
+    scene.sim.world.now = Monotonic(scene.sim.world.now + 70)
+    with broken("liveness", "everything up to 1"):
+        scene.step(stimulus=beat)
+
+
+def test_an_edit_that_is_never_answered_in_a_calm_session_is_seen(scene: Scene) -> None:
+    state = machine_of(scene).state
+    put(scene, state=replace(state, session=replace(state.session, unanswered=(Mid(3),))))
+    beat = client.Received(scene.one.client.gen, '{"type":"heartbeat","n":1,"t":1,"rev":0}')
+    scene.step(stimulus=beat)
+    scene.sim.world.now = Monotonic(scene.sim.world.now + 70)
+    with broken("liveness", "an answer to edit 3"):
+        scene.step(stimulus=beat)

@@ -1,10 +1,13 @@
 """Each check of rings is shown once to fail: what is silent, what sounds, what rings twice."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from client_qt.commands import StopRing
 from client_qt.ringing import Book, Ended, Sounding
+from protocol import client
 
 from .scene import Scene, broken
 
@@ -95,3 +98,26 @@ def test_a_ring_that_was_stopped_and_would_go_on_after_a_restart_is_seen(scene: 
     scene.other.boot()
     with broken("invariant-8", "over after a restart"):
         scene.run(20)
+
+
+def test_a_ring_that_begins_anew_after_a_restart_is_seen(scene: Scene) -> None:
+    scene.alarm()
+    scene.run(110)
+    (sounding,) = scene.other.ringer.book.sounding.values()
+    scene.other.crash()
+    scene.other.boot()
+    with broken("invariant-8", "resumed after a restart"):
+        scene.checks._told(scene.other, Sounding(sounding.key, sounding.record, sounding.ring))
+
+
+def test_a_ring_that_begins_between_two_rows_of_a_replay_is_seen(scene: Scene) -> None:
+    scene.alarm()
+    scene.run(110)
+    (sounding,) = scene.other.ringer.book.sounding.values()
+    machine: Any = scene.other.client.machine
+    scene.other.client.machine = replace(machine, state=client.Syncing(machine.state.gen, machine.state.session))
+    rings = scene.checks._watched[scene.other.name].rings
+    rings.welcomed_at, rings.synced = scene.other.now - 1, False
+    rings._begun.clear()
+    with broken("ring-start-at-synced", "still syncing"):
+        rings.told(Sounding(sounding.key, sounding.record, sounding.ring))
