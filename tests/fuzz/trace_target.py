@@ -46,4 +46,4 @@ class Trace:
 
 def _kind(error: trace.TraceError) -> str:
     """Its sentence without what is different each time: numbers, and words in quotes."""
-    return re.sub(r"\d+|[`'].*", "", str(error))[:40]
+    return re.sub(r"(?s)\d+|[`'\"].*", "", str(error))[:40]

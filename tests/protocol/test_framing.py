@@ -128,8 +128,14 @@ def test_a_wrong_member_is_named(text: str, field: str | None) -> None:
 
 def test_a_fault_never_repeats_what_was_said() -> None:
     """docs/protocol.md#msg-error-secret."""
-    for text in ('{"type":"auth","token":["s3cret"]}', '{"type":"auth","token":"s3cret', '{"token":"s3cret"}'):
+    for text in (
+        '{"type":"auth","token":["s3cret"]}', '{"type":"auth","token":"s3cret', '{"token":"s3cret"}', '{"type":"s3cret","type":"bye"}',
+        '{"type":"s3cret - at `$.x`\\n\\"","type":"bye"}',
+    ):  # fmt: skip
         assert "s3cret" not in repr(decode_client(text, LIMIT))
+    twice = decode_client('{"type":"s3cret","type":"bye"}', LIMIT)
+    assert isinstance(twice, Fault)
+    assert (twice.code, twice.field, twice.message) == ("bad_message", "type", "Invalid value - at `$.type`.")
 
 
 def test_a_mutation_is_read_loosely() -> None:

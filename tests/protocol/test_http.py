@@ -175,3 +175,11 @@ def test_every_code_has_its_status() -> None:
     assert {code: HTTP_STATUS[code] for code in ("gone", "limit", "too_big", "rate_limited", "busy", "version")} == {
         "gone": 410, "limit": 409, "too_big": 413, "rate_limited": 429, "busy": 503, "version": 426,
     }  # fmt: skip
+
+
+def test_a_refused_body_is_not_repeated() -> None:
+    """docs/protocol.md#msg-error-secret."""
+    found = read_batch(b'{"mutations":[{"type":"s3cret","mid":1}]}', Limits())
+    assert isinstance(found, Fault)
+    assert "s3cret" not in found.message
+    assert found.field is not None
