@@ -61,7 +61,10 @@ def _heal(_: "Sim", device: "SimDevice", __: Act) -> bool:
 
 def _ghosts(sim: "Sim", device: "SimDevice", _: Act) -> bool:
     """What an earlier connection still had to say: a frame, its end, a refusal."""
-    old = Generation(device.client.machine.gen - 1)
+    # Requests have generations of their own, so the newest but one may still be that of the attempt in hand.
+    machine = device.client.machine
+    out = (device.client.gen, getattr(machine.polled, "gen", 0), getattr(machine.pushed, "gen", 0))
+    old = Generation(min(gen for gen in (*out, machine.gen) if gen) - 1) if machine.gen else Generation(-1)
     rows = sim.world.storage.of(device.user).rows
     if old < 0 or not device.awake:
         return False
