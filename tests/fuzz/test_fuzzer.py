@@ -23,7 +23,7 @@ from .program import Step, read, write
 from .targets import TARGETS
 
 
-def campaign(name: str, runs: int, *, seed: int = 1, every: int = 4) -> Fuzzer:
+def campaign(name: str, runs: int, *, seed: int = 1, every: int = 8) -> Fuzzer:
     """A few runs from a part of the corpus."""
     with edges.opened() as eyes:
         fuzzer = Fuzzer(TARGETS[name], eyes, seed)
