@@ -146,7 +146,9 @@ def _disowned(turn: Turn, ref: int | None) -> None:
         turn.in_session(doubted=tuple(mid for mid in session.doubted if mid != ref))
         return
     first = ref if ref is not None else min(session.unanswered, default=session.sent + 1)
-    turn.in_session(held=session.epoch, doubted=tuple(mid for mid in session.unanswered if mid > first))
+    turn.in_session(doubted=tuple(mid for mid in session.unanswered if mid > first))
+    # For a while only: on a slow link this may be a second answer of old, and no other epoch will ever come.
+    pause(turn, turn.machine.timing.answer_ms)
     rewind(turn, first)
 
 

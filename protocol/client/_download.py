@@ -101,9 +101,9 @@ def stretch(turn: Turn, session: Session, message: SyncRequired | Snapshot | Syn
 def _enter(turn: Turn, session: Session, epoch: Epoch) -> None:
     """Frames belong to this epoch from now on; what was sent under another will not be taken."""
     if epoch != session.epoch:
-        turn.in_session(
-            epoch=epoch, heard=None, sent=Mid(0), unanswered=(), doubted=session.unanswered, held=None, acked=None
-        )
+        turn.in_session(epoch=epoch, heard=None, sent=Mid(0), unanswered=(), doubted=session.unanswered, acked=None)
+        # What was held back for the old epoch may go under the new one.
+        turn.set(paused=turn.now)
 
 
 def _part(turn: Turn, session: Session, part: Snapshot) -> None:

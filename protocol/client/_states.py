@@ -70,7 +70,6 @@ class Session(Struct, frozen=True, kw_only=True):
         sent: the greatest mid sent. unanswered: those of them that wait for their answer.
         asked_at: when an answer last came, or the first of them was sent.
         doubted: sent under an epoch that has ended; an `error` about one of them is old news.
-        held: an epoch that the server has disowned; nothing is sent under it.
         heard: how far the server has read to us on this connection, None where it has not begun.
         acked: what the server knows to be stored here, None for nothing.
         pings: `t0` of pings without a pong.
@@ -85,7 +84,6 @@ class Session(Struct, frozen=True, kw_only=True):
     unanswered: tuple[Mid, ...] = ()
     asked_at: Monotonic = Monotonic(0.0)
     doubted: tuple[Mid, ...] = ()
-    held: Epoch | None = None
     heard: Rev | None = None
     acked: Cursor | None = None
     pings: tuple[float, ...] = ()

@@ -43,7 +43,7 @@ def _pump_socket(turn: Turn, session: Session) -> None:
     m = turn.machine
     # A client sends under the epoch that it is in, and none is sent again before the snapshot of a new one.
     elsewhere = m.cursor is not None and m.cursor.epoch != session.epoch
-    if session.goodbye is not None or session.held == session.epoch or elsewhere:
+    if session.goodbye is not None or elsewhere:
         return
     for entry in waiting(turn, session.sent):
         if len(session.unanswered) >= m.limits.window:

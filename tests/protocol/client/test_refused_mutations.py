@@ -61,6 +61,17 @@ def test_an_epoch_error_without_a_number_holds_everything() -> None:
     assert mids(desk.submit(3)) == []
 
 
+def test_what_is_disowned_for_nothing_is_sent_again_after_a_while() -> None:
+    """On a slow link both of two sendings are answered; the second answer is of an epoch that is over already."""
+    desk = live(outbox=entries(1))
+    desk.says("sync_required", reason="epoch", epoch="e2", rev=41)
+    assert mids(desk.snapshot(41, "e2")) == [1]
+    assert mids(error(desk, "epoch", ref=1)) == [], "the first answer is old news"
+    assert mids(error(desk, "epoch", ref=1)) == [], "the second one is taken for a disowning of e2"
+    assert mids(desk.wait(14)) == []
+    assert mids(desk.wait(2)) == [1]
+
+
 # --- order ------------------------------------------------------------------------------------------------------------
 
 
