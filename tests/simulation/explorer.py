@@ -230,10 +230,13 @@ CONFIGS: Mapping[str, Config] = {
         about="two edits and a dismissal; a cut, the server gets a backup and a new epoch",
         scripts={"A": (patch(label="a"), patch(label="c")), "B": (dismiss(),)}, budget=Budget(cuts=1, restores=1),
     ),
+    "restored-cold": Config(
+        about="two edits; a device that was never connected, a backup and a new epoch, what the store does taken apart",
+        scripts=_LABELS, budget=Budget(restores=1), cold=frozenset({"B"}), apart=_APART,
+    ),
     "set-back": Config(
-        about="three edits and a dismissal; a cut, a device gets its first disk back",
-        scripts={"A": (patch(label="a"), patch(label="c"), patch(label="d")), "B": (dismiss(),)},
-        budget=Budget(cuts=1, reverts=1),
+        about="three times more time for a running timer; a cut, the device gets its first disk back",
+        scripts={"A": (add(60_000), add(61_000), add(62_000))}, budget=Budget(cuts=1, reverts=1), seeds=RUNNING,
     ),
     "trimmed": Config(
         about="three edits; a cut, the whole log is trimmed",

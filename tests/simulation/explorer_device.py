@@ -54,7 +54,7 @@ from protocol import (
 from protocol._chance import Chance
 from protocol._clock import ClockEstimate
 from protocol._facts import Dialled
-from protocol._messages import Ack
+from protocol._messages import Ack, Hello
 from protocol._reconnect import History
 from protocol._timers import ClientTimer, Timers
 from protocol.client._machine import ClientMachine, Counts
@@ -83,6 +83,8 @@ QUIETLY = (
     client.LinkChanged | client.Welcomed | client.Synced | client.Answered | client.PresenceHeard | client.ClockSampled
     | client.HeartbeatHeard | client.Ignored
 )  # fmt: skip
+_PROMISES = ('{"type":"ack"', '{"type":"hello"')
+_PROMISED = msgspec.json.Decoder(Ack | Hello)
 _DROPPED = ('{"type":"ping"', '{"type":"ack"')
 
 
@@ -284,12 +286,12 @@ def _performs(unit: Unit, conn: int, output: client.ClientOutput, deeds: list[De
 
 
 def _check_said(data: str, unit: Unit) -> None:
-    """An `ack` is a promise about the disk (docs/protocol.md#msg-ack)."""
-    if not data.startswith('{"type":"ack"'):
-        return
-    ack, kept = msgspec.json.decode(data, type=Ack), unit.disk.cursor
-    if kept is None or kept.epoch != ack.epoch or kept.rev < ack.rev:
-        raise Violation("invariant-2", unit.disk.device, 0.0, f"an ack of what is on disk ({kept})", f"it said {data}")
+    """`ack` and the cursor of `hello` are promises about the disk (docs/protocol.md#presence-acked-hello)."""
+    if data.startswith(_PROMISES):
+        said, kept = _PROMISED.decode(data), unit.disk.cursor
+        place = said if isinstance(said, Ack) else said.cursor
+        if place is not None and (kept is None or kept.epoch != place.epoch or kept.rev < place.rev):
+            raise Violation("invariant-2", unit.disk.device, 0.0, f"no more promised than is on disk ({kept})", data)
 
 
 def _check_closed(unit: Unit, code: int, reason: str) -> None:

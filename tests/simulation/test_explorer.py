@@ -16,6 +16,7 @@ from .explorer import CONFIGS, endings, explore, main, replay, tell
 from .explorer_graph import in_a_circle
 from .explorer_parts import Budget, Config
 from .explorer_scripts import patch
+from .planted import PLANTED
 
 
 ONE_EDIT = Config(about="one edit, a cut and a crash", scripts={"A": (patch(label="a"),)}, budget=Budget(1, 1))
@@ -76,6 +77,21 @@ def test_a_mutation_that_leaves_before_it_is_on_disk_is_found(monkeypatch: pytes
 
     assert explored.violation is not None
     assert any("crashes" in move for move in explored.violation.moves), "without a crash nobody sees it"
+
+
+@pytest.mark.parametrize(
+    ("fault", "world"),
+    [
+        ("hello-ahead-of-disk", "half-open"),
+        ("retired-on-result", "small"),
+        ("synced-after-outbox", "small"),
+        ("renamed-at-once", "set-back"),
+        ("answer-of-old-epoch-counts", "restored-cold"),
+    ],
+)
+def test_a_planted_fault_is_found(fault: str, world: str) -> None:
+    with PLANTED[fault].plant():
+        assert explore(CONFIGS[world]).violation is not None
 
 
 def test_a_violation_is_told_line_by_line_and_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
