@@ -18,6 +18,8 @@ from protocol.server import ServerConnection
 from . import planted_proofs, planted_proofs_kept
 from .planted import CONTROLS, PLANTED, named
 from .planted_tools import Plant, attribute, namespaces, swapped, tables
+from .planted_worlds import RARE
+from .player import play
 
 
 SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
@@ -87,6 +89,23 @@ def test_the_inert_control_changes_no_case(name: str) -> None:
     honest = PROOFS[name]()
     with CONTROLS["control-inert"].plant():
         assert PROOFS[name]() == honest
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_a_fault_that_drawn_worlds_seldom_reach_is_caught_in_the_smallest_that_does(name: str) -> None:
+    assert play(RARE[name]).violation is None
+    with PLANTED[name].plant():
+        assert play(RARE[name]).violation is not None
+
+
+def test_the_controls_keep_the_measure_honest() -> None:
+    """What changes nothing is never caught, what ruins everything at once."""
+    caught = {}
+    for name, control in CONTROLS.items():
+        with control.plant():
+            caught[name] = [play(plan).violation is not None for plan in RARE.values()]
+    assert not any(caught["control-inert"])
+    assert all(caught["control-must-die"])
 
 
 def test_faults_can_be_planted_together_and_leave_nothing() -> None:
