@@ -105,4 +105,4 @@ def _rank(stamp: Stamp) -> tuple[int, bytes, int]:
 def _plain(value: Any) -> Any:
     """Days are a set; all else is compared as it is."""
     plain = to_builtins(value)
-    return sorted(plain) if isinstance(plain, list) else plain
+    return sorted(plain) if isinstance(plain, list | tuple) else plain

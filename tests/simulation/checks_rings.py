@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from client_qt.local_state import RingKey
 from client_qt.ringing import BACK_MS, Ended, Sounding
-from protocol import Alarm, ItemId, Record, client
+from protocol import Alarm, ItemId, Record, Wall, client
 
 from . import oracle
 from .device import SimDevice
@@ -230,7 +230,8 @@ class RingCheck:
                 now = since  # a clock that is turned back a little un-rings nothing
             pages[item] = page = self._page(record, now, late)
             for window in page.windows:
-                windows[RingKey(item, window.occ, window.n, window.since)] = window.until  # type: ignore[arg-type]
+                key = RingKey(item, window.occ, window.n, Wall(window.since))
+                windows[key] = window.until
         self._pages = pages
         return windows
 
