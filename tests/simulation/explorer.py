@@ -275,6 +275,14 @@ CONFIGS: Mapping[str, Config] = {
         about="two edits; a cut and a crash that the server notices when it likes",
         scripts=_LABELS, budget=Budget(cuts=1, crashes=1), apart=frozenset({"end"}),
     ),
+    "ghosts": Config(
+        about="no edit; two cuts and a crash that the server notices when it likes: a counter behind its own connection",
+        scripts={}, budget=Budget(cuts=2, crashes=1), apart=frozenset({"end"}),
+    ),
+    "ghosts-edited": Config(
+        about="the same with two edits",
+        scripts=_LABELS, budget=Budget(cuts=2, crashes=1), apart=frozenset({"end"}),
+    ),
 }  # fmt: skip
 
 

@@ -26,7 +26,12 @@ ONE_EDIT = Config(about="one edit, a cut and a crash", scripts={"A": (patch(labe
 # belong here. A world that grows by half deserves a second look.
 @pytest.mark.parametrize(
     ("name", "states", "transitions", "ends"),
-    [("small", 1_581, 3_323, 34), ("cold", 3_960, 9_967, 34), ("half-open", 5_769, 22_270, 347)],
+    [
+        ("small", 1_581, 3_323, 34),
+        ("cold", 3_960, 9_967, 34),
+        ("half-open", 5_769, 22_270, 347),
+        ("ghosts", 131, 294, 43),
+    ],
 )
 def test_a_small_world_holds_in_every_interleaving(name: str, states: int, transitions: int, ends: int) -> None:
     explored = explore(CONFIGS[name])
