@@ -4,7 +4,6 @@ Without arguments: random worlds for a minute. A violation is told with the seed
 """
 
 import argparse
-import itertools
 import secrets
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from .marks import MUST_HIT
 from .plan import Plan, load
 from .progress import Progress
 from .worker import planting
+from .worlds import numbers, world
 
 
 EPILOG = """\
@@ -47,7 +47,10 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument("--seed", type=int, metavar="N", help="one world, told as a story; twice, to compare")
     action.add_argument("--plan", type=Path, metavar="FILE", help="the same, from a plan in tests/simulation/found/")
     action.add_argument(
-        "--hours", type=float, metavar="H", help="seeds S, S+1, … until H virtual device-hours are played"
+        "--hours",
+        type=float,
+        metavar="H",
+        help="worlds kept for what they showed, then seeds S, S+1, … until H virtual device-hours are played",
     )
     action.add_argument(
         "--planted", nargs="*", metavar="NAME", help="plant faults (all, or these) and see each one caught"
@@ -110,7 +113,7 @@ def _read(path: Path) -> Plan:
 
 
 def _one(chosen: argparse.Namespace) -> int:
-    plan = draw(chosen.seed) if chosen.plan is None else _read(chosen.plan)
+    plan = world(chosen.seed) if chosen.plan is None else _read(chosen.plan)
     again = ["--seed", str(chosen.seed)] if chosen.plan is None else ["--plan", str(chosen.plan)]
     if chosen.with_fault is not None:
         again += ["--with-fault", chosen.with_fault]
@@ -133,7 +136,7 @@ def _digests(_: argparse.Namespace) -> int:
 def _campaign(chosen: argparse.Namespace) -> int:
     hours = float("inf") if chosen.hours is None else chosen.hours
     seconds = (chosen.seconds or MINUTE) if chosen.hours is None else float("inf")
-    seeds = _random_seeds() if chosen.hours is None else itertools.count(chosen.first_seed)
+    seeds = _random_seeds() if chosen.hours is None else numbers(chosen.first_seed)
     progress = Progress(hours, seconds)
     until = Until(hours=hours, seconds=seconds, violation=not chosen.keep_going)
     came = run_campaign(Source(seeds), until, jobs=chosen.jobs, watch=progress.show)

@@ -1,6 +1,5 @@
 """Does the simulator see anything? Known faults are planted in the core, one at a time; each must be caught."""
 
-import itertools
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
@@ -9,6 +8,7 @@ from .campaign import Source, Until, run_campaign
 from .planted import CONTROLS, PLANTED, named
 from .report import Report, Row, table
 from .worker import Finding
+from .worlds import numbers
 
 
 INERT = "control-inert"
@@ -72,7 +72,7 @@ def hunt(names: Iterable[str], *, first_seed: int, worlds: int, seconds: float, 
         # Survival proves nothing more after a few worlds; a fault deserves them all.
         until = Until(seconds=seconds, worlds=min(worlds, 10) if name == INERT else worlds)
         # Each world once: that two plays agree is for the campaign without faults.
-        report = run_campaign(Source(itertools.count(first_seed), plant=name), until, jobs=jobs, plays=1)
+        report = run_campaign(Source(numbers(first_seed), plant=name), until, jobs=jobs, plays=1)
         yield Hunt(name, named(name).rule, report)
 
 

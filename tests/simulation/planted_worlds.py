@@ -62,5 +62,17 @@ RARE: Final[Mapping[str, Plan]] = {
         Act(21.0, "epoch", "u0", {"told": 1}),
         seconds=120.0,
     ),
+    # Set aside on both devices by a restored server, given back by both, and deleted in between.
+    "tombstones-forgotten": _world(
+        Act(5.0, "server_backup"),
+        Act(10.0, "create_timer", "u0d0", {"duration_s": 600, "ring_s": 30, "snooze_s": 60}),
+        Act(30.0, "server_restore"),
+        Act(60.0, "cut", "u0d1", {"noticed": "both"}),
+        Act(65.0, "restore_aside", "u0d1", {"item": 0}),
+        Act(70.0, "restore_aside", "u0d0", {"item": 0}),
+        Act(80.0, "delete", "u0d0", {"item": 0}),
+        Act(100.0, "heal", "u0d1"),
+        seconds=300.0,
+    ),
 }  # fmt: skip
 """By fault."""

@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager, nullcontext
 import msgspec
 from msgspec import Struct, field
 
-from .draw import draw
 from .livelock import NoLivelock
 from .plan import Plan
 from .planted import named
 from .player import play
 from .run import Run, Violation
+from .worlds import world
 
 
 class Task(Struct, frozen=True, omit_defaults=True):
@@ -26,7 +26,7 @@ class Task(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         number: of the world in its campaign. side: which of its two plays this is.
-        seed: to draw the plan from; `plan` wins over it.
+        seed: to draw the plan from, or below 0 the number of a world kept; `plan` wins over it.
         check: whether to look for violations. plant: name of the fault to plant first.
     """
 
@@ -73,7 +73,7 @@ def perform(task: Task) -> Played:
     start = time.perf_counter()
     with planting(task.plant):
         try:
-            run = play(task.plan or draw(task.seed), check=task.check, watch=(NoLivelock(),))
+            run = play(task.plan or world(task.seed), check=task.check, watch=(NoLivelock(),))
         except Exception as error:  # noqa: BLE001 - whatever a world raises is what the campaign is looking for
             run = Run(violation=_broken(error))
     return _played(task, run, time.perf_counter() - start)
