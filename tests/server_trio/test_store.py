@@ -521,6 +521,17 @@ async def test_devices_unseen_for_long_are_forgotten_in_bounded_steps(store: Sto
     assert [row.id for row in await store.devices(ANN)] == [DESK]
 
 
+async def test_a_forgotten_device_begins_with_its_first_number_again(store: Store) -> None:
+    epoch = (await store.head(ANN)).epoch
+    await store.commit(ANN, mutate(epoch, 1, create()))
+    assert (await store.join(ANN, DESK, "", 1, None, NOW)).last_mid == 1
+    assert await store.forget_devices(Wall(NOW + 1)) == 1
+    assert (await store.join(ANN, DESK, "", 1, None, NOW)).last_mid == 0
+    again = await store.commit(ANN, mutate(epoch, 1, patch(label="Up")))
+    assert again.result is not None
+    assert (again.result.status, again.result.dup) == ("applied", False)
+
+
 # ------------------------------------------------------------------------------------------------- epochs and trimming
 
 
