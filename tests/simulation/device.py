@@ -23,7 +23,6 @@ from protocol import (
     Replica,
     Snooze,
     Tick,
-    Write,
     client,
 )
 from protocol.testing import DeviceClock, Dice, Disk, Event
@@ -33,12 +32,11 @@ from .network import Link
 from .plan import DevicePlan
 from .wire import Wired
 from .world import Wakeup, World
+from .writing import Writer, Writes
 
 
 CHECK_S = 5.0
 """A program looks at its clocks this often at least (`client_qt.ringer.LOOK_S`): so late a jump is noticed."""
-
-Writes = tuple[Write | LocalWrite, ...]
 
 
 class SimRinger(Ringer):
@@ -144,8 +142,7 @@ class SimDevice(Wired):
         )
         self._inputs: deque[client.ClientInput] = deque()
         self._is_stepping = False
-        self._unwritten: list[tuple[Writes, Callable[[], None]]] = []
-        self._is_writing = False
+        self._writer = Writer(self._disk_turns, self._commit)
 
     def _line(self) -> "_Line":
         return _Line(self)
@@ -180,9 +177,7 @@ class SimDevice(Wired):
         if not self.up:
             return
         self.up = False
-        # The one transaction under way has reached the disk or it has not.
-        if self._is_writing and self.world.chance.hit(0.5):
-            self._commit(len(self._batch))
+        self._writer.lose_power(reached=self._writer.is_busy and self.world.chance.hit(0.5))
         self.boots += 1
         self._inbox.clear()
         self.world.note(self.name, "crashes")
@@ -301,7 +296,7 @@ class SimDevice(Wired):
                 self.ask(output)
             case client.Store(seq=seq, fact=fact):
                 writes = self.copy.absorb(fact)
-                self._put(writes, lambda: self.feed(client.Stored(seq)))
+                self._writer.put(writes, lambda: self.feed(client.Stored(seq)))
                 self.ringer.poke()
             case _:
                 self._hear(output)
@@ -354,36 +349,18 @@ class SimDevice(Wired):
     # --- the disk ---
 
     def _keep(self, writes: Writes) -> None:
-        self._put(writes, lambda: None)
+        self._writer.put(writes)
 
-    def _put(self, writes: Writes, done: Callable[[], None]) -> None:
-        self._unwritten.append((writes, done))
-        if not self._is_writing:
-            self._begin_transaction()
+    def _disk_turns(self, done: Callable[[], None]) -> None:
+        self.later(self.world.chance.uniform(0.0002, 0.004), done)
 
-    def _begin_transaction(self) -> None:
-        """All that waits goes to disk together, as `client_qt.storing.Writer` does it."""
-        self._is_writing = True
-        self._batch = list(self._unwritten)
-        self.later(self.world.chance.uniform(0.0002, 0.004), self._written)
-
-    def _written(self) -> None:
-        self._is_writing = False
-        for done in self._commit(len(self._batch)):
-            done()
-        if self._unwritten and not self._is_writing:
-            self._begin_transaction()
-
-    def _commit(self, count: int) -> list[Callable[[], None]]:
-        batch, self._unwritten = self._unwritten[:count], self._unwritten[count:]
-        for writes, _ in batch:
-            for write in writes:
-                if isinstance(write, LocalWrite):
-                    self.local.apply(write)
-                else:
-                    self.disk.apply((write,))
+    def _commit(self, writes: Writes) -> None:
+        for write in writes:
+            if isinstance(write, LocalWrite):
+                self.local.apply(write)
+            else:
+                self.disk.apply((write,))
         self.written(self)
-        return [done for _, done in batch]
 
     # --- the user ---
 

@@ -160,7 +160,7 @@ def test_an_edit_that_is_lost_is_seen(scene: Scene) -> None:
 
 def test_an_edit_whose_power_went_before_it_was_on_disk_may_be_lost(scene: Scene) -> None:
     scene.one.command(CreateItem("timer", {"duration_ms": 1_000}))
-    scene.one._is_writing = False  # the disk had not begun
+    scene.one._writer.is_busy = False  # the disk had not begun
     scene.one.crash()
     scene.one.boot()
     scene.run(60)
