@@ -16,15 +16,7 @@ from client_qt.ringer import Ringer, Surroundings
 from client_qt.ringer import Told as RingTold
 from client_qt.sync_manager import SyncManager
 from client_qt.timekeeping import Clocks, Timekeeper
-from protocol import (
-    App,
-    DeviceId,
-    Monotonic,
-    Replica,
-    Snooze,
-    Tick,
-    client,
-)
+from protocol import App, DeviceId, Monotonic, Replica, Snooze, Tick, client
 from protocol.testing import DeviceClock, Dice, Disk, Event
 
 from .local import Local
@@ -55,8 +47,9 @@ class SimDevice(Wired):
     Attributes:
         up: its program runs. asleep: it is suspended.
         disk, local: what survives a crash. written: called after every transaction.
-        rung: rings that began or ended, with the virtual second; newest last.
-        looked: called after every look of the ringer. faults: commands that could not be done, by code.
+        looked: called after every look of the ringer.
+        commanded: called after every order of the user, with the code of what forbids it; empty where it was done.
+        link_name: what the user is told of its connection.
     """
 
     def __init__(self, world: World, plan: DevicePlan, seed: int) -> None:
@@ -68,7 +61,6 @@ class SimDevice(Wired):
         self.local = Local()
         self.up = False
         self.asleep = False
-        self.rung: list[tuple[float, RingTold]] = []
         self.looked: Callable[[SimDevice], None] = lambda _: None
         self.written: Callable[[SimDevice], None] = lambda _: None
         self.commanded: Callable[[SimDevice, Command, str], None] = lambda _, __, ___: None
@@ -342,7 +334,6 @@ class SimDevice(Wired):
             self._keep((PutSkew(self._kept_skew_ms),))
 
     def _rings(self, told: RingTold) -> None:
-        self.rung.append((self.world.now, told))
         for listener in self.world.ring_watchers:
             listener(self, told)
 

@@ -71,6 +71,7 @@ class Transport:
         key: the process's name for it. end: the server's machine.
         client_open, server_open: whether that side still holds it.
         broken_at: since when nothing new passes, None while it does; delivers: what was in flight then still arrives.
+        last: when the newest thing sent to either side arrives.
         held: frames that the device does not read.
     """
 
@@ -87,7 +88,6 @@ class Transport:
         "life",
         "process",
         "server_open",
-        "wake_at",
     )
 
     def __init__(
@@ -111,7 +111,6 @@ class Transport:
         self.delivers = False
         self.held: list[object] = []
         self.last: dict[Towards, float] = {"client": 0.0, "server": 0.0}
-        self.wake_at: float | None = None
 
     def __repr__(self) -> str:
         return f"<Transport {self.key} of {self.device}, generation {self.gen}>"

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 
 Pace = Literal["brisk", "calm"]
-"""`brisk`: the timers of the specification. `calm`: heartbeats ten times rarer, so that weeks are cheap to play."""
+"""`brisk`: the timers of the specification. `calm`: heartbeats thirty times rarer, so that weeks are cheap to play."""
 
 
 class Act(Struct, frozen=True, repr_omit_defaults=True, omit_defaults=True):

@@ -46,8 +46,7 @@ class Sim:
     """A world with the plan that it follows.
 
     Attributes:
-        faults: acts that had an effect, by name.
-        notes: called with every act that had an effect, and with what else happens beside the machines: (who, what).
+        run: what has come of it so far; `finish` completes it.
     """
 
     def __init__(self, plan: Plan) -> None:

@@ -65,7 +65,6 @@ class Story:
         self.command = command or f"./dev sim --seed {plan.seed}"
         self._told: list[Line] = []
         self._quiet: Counter[str] = Counter()
-        self._quiet_since = 0.0
         self._links: dict[str, list[str]] = {}
         self._acts = list(reversed(plan.acts))
         self._end: Callable[[], float] = lambda: plan.seconds
