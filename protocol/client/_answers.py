@@ -17,7 +17,8 @@ from .._types import Cursor, DeviceId, Epoch, Mid, Rev
 from ._ending import finish, hang_up
 from ._machine import ClientMachine
 from ._outputs import Answered, Faulted
-from ._states import Live, Opening, Pushing, Syncing
+from ._polling import poll
+from ._states import Live, Opening, Polling, Pushing, Syncing
 from ._turn import LARGEST, Turn
 from ._upkeep import renewal_refused, say_again
 from ._upload import pause, rewind, stop_pushing
@@ -39,6 +40,10 @@ def resulted(turn: Turn, result: Result, epoch: Epoch) -> None:
     if entry is None or entry.answered is not None:
         # A second answer to a second sending.
         turn.ignore(f"mid {result.mid} was answered")
+        return
+    if result.status != "applied" and _follows_displaced(turn.machine, entry):
+        # It had no effect because what comes before it is still missing: both go again, in their order.
+        _displace(turn, entry.mid)
         return
     turn.store(ResultHeard(result, epoch))
     turn.do(Answered(result))
@@ -88,7 +93,7 @@ def _is_passed(entry: Entry, cursor: Cursor | None) -> bool:
     return place is not None and cursor is not None and place.epoch == cursor.epoch and place.rev <= cursor.rev
 
 
-def reopen(turn: Turn, epoch: Epoch) -> None:
+def reopen(turn: Turn, epoch: Epoch, *, renewed: bool) -> None:
     """After a snapshot: an answer of another history says nothing about this one, and others may be reached."""
     entries = turn.machine.outbox
     if any(entry.answered is not None and entry.answered.epoch != epoch for entry in entries):
@@ -97,7 +102,8 @@ def reopen(turn: Turn, epoch: Epoch) -> None:
             for entry in entries
         )
         turn.set(outbox=entries)
-    turn.set(displaced=())
+    if renewed:
+        turn.set(displaced=())
     retire(turn)
 
 
@@ -191,6 +197,12 @@ def _rename_in_time(turn: Turn) -> None:
         rename(turn)
 
 
+def _follows_displaced(machine: ClientMachine, entry: Entry) -> bool:
+    """Whether an earlier edit of the same item waits for another name."""
+    displaced = (other for other in machine.outbox if other.mid in machine.displaced and other.mid < entry.mid)
+    return any(other.edit.id == entry.edit.id for other in displaced)
+
+
 def _is_open(machine: ClientMachine, entry: Entry) -> bool:
     return entry.answered is None and entry.mid not in machine.displaced
 
@@ -227,6 +239,9 @@ def rename(turn: Turn) -> None:
     turn.store(Renamed(DeviceId(name)), mid=newest)
     if isinstance(m.pushed, Pushing):
         stop_pushing(turn)
+    if isinstance(m.polled, Polling):
+        # Its answer would tell how far the numbers of the old name go.
+        poll(turn, m.polled.what)
     if isinstance(m.state, Opening | Syncing | Live):
         why = "this store is a copy of another: the device has a new identifier"
         hang_up(turn, 1000, "new device id")

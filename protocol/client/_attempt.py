@@ -6,7 +6,7 @@ from .._types import Generation, Handle
 from ._outputs import GetToken, OpenTransport
 from ._polling import mind
 from ._states import Connecting, Refreshing
-from ._turn import BESIDE, Turn
+from ._turn import BESIDE, LARGEST, Turn
 
 
 def attempt(turn: Turn, *, strict: bool = False) -> None:
@@ -31,7 +31,7 @@ def _fetch(turn: Turn, gen: Generation, strict: bool) -> None:
 
 def dial(turn: Turn, gen: Generation, handle: Handle) -> None:
     """Open a transport; the attempt is counted on disk first (docs/protocol.md#msg-conn-counter)."""
-    conn = turn.machine.conn + 1
+    conn = min(turn.machine.conn + 1, LARGEST)
     turn.clear(T.REFRESH_DUE)
     turn.set(state=Connecting(gen), conn=conn)
     turn.count("attempts")

@@ -146,7 +146,7 @@ def take_snapshot(
         return False
     turn.set(cursor=cursor)
     turn.store(SnapshotHeard(cursor.epoch, cursor.rev, last_mid, items, deleted), cursor=cursor)
-    reopen(turn, cursor.epoch)
+    reopen(turn, cursor.epoch, renewed=before is not None and before.epoch != cursor.epoch)
     return True
 
 

@@ -15,12 +15,11 @@ import msgspec
 from . import mutation, report, single
 from .campaign import Source, Until, run_campaign
 from .crew import WorkerGone
-from .draw import draw
 from .marks import MUST_HIT
 from .plan import Plan, load
 from .progress import Progress
 from .worker import planting
-from .worlds import numbers, world
+from .worlds import kept, numbers, world
 
 
 EPILOG = """\
@@ -44,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
         prog="./dev sim", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     action = made.add_mutually_exclusive_group()
-    action.add_argument("--seed", type=int, metavar="N", help="one world, told as a story; twice, to compare")
+    action.add_argument(
+        "--seed", type=int, metavar="N", help="one world, told as a story; twice, to compare; below 0 one of those kept"
+    )
     action.add_argument("--plan", type=Path, metavar="FILE", help="the same, from a plan in tests/simulation/found/")
     action.add_argument(
         "--hours",
@@ -82,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         made.error("--jobs: at least 1")
     if chosen.with_fault not in {None, *mutation.EVERY}:
         made.error(f"--with-fault: no such fault; there are: {', '.join(mutation.EVERY)}")
+    _refuse_nonsense(made, chosen)
     try:
         return _action(chosen)(chosen)
     except KeyboardInterrupt:
@@ -89,6 +91,30 @@ def main(arguments: list[str] | None = None) -> int:
     except (WorkerGone, _Unreadable) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def _refuse_nonsense(made: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """What would otherwise be ignored in silence, or end in a traceback."""
+    is_one = chosen.seed is not None or chosen.plan is not None
+    if chosen.with_fault is not None and not is_one and chosen.shrink is None:
+        made.error("--with-fault: needs --seed, --plan or --shrink; a campaign against it is --planted NAME")
+    if chosen.steps and not is_one:
+        made.error("--steps: needs --seed or --plan")
+    for name in ("hours", "seconds"):
+        value = getattr(chosen, name)
+        if value is not None and not value > 0:
+            made.error(f"--{name}: above 0")
+    for name, seed in (("seed", chosen.seed), ("shrink", _seed(chosen.shrink))):
+        if seed is not None and seed < -len(kept()):
+            made.error(f"--{name}: below 0 are the worlds kept, -1 to -{len(kept())}")
+
+
+def _seed(text: str | None) -> int | None:
+    """A number, if it is one."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
 
 
 def _action(chosen: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
@@ -122,11 +148,12 @@ def _one(chosen: argparse.Namespace) -> int:
 
 
 def _shrink(chosen: argparse.Namespace) -> int:
-    plan = draw(int(chosen.shrink)) if chosen.shrink.isdigit() else _read(Path(chosen.shrink))
+    seed = _seed(chosen.shrink)
+    plan = world(seed) if seed is not None else _read(Path(chosen.shrink))
     # What only a planted fault breaks is nothing that was found.
     folder = single.FOUND if chosen.with_fault is None else Path(tempfile.gettempdir())
     with planting(chosen.with_fault):
-        return single.shrink_one(plan, chosen.seconds or SHRINK_S, folder)
+        return single.shrink_one(plan, chosen.seconds or SHRINK_S, folder, chosen.with_fault)
 
 
 def _digests(_: argparse.Namespace) -> int:

@@ -139,7 +139,10 @@ class LogCheck:
     def heard_applied(self, who: str, device: DeviceId, epoch: Epoch, mid: Mid, rev: int) -> None:
         """A device hears that its mutation is in the log: so it is, unless that is past or trimmed."""
         store = self._store
-        if store is None or store.account.epoch != epoch or rev <= store.account.floor:
+        if store is not None and store.account.epoch != epoch:
+            self.fates.lost(device, mid)
+            return
+        if store is None or rev <= store.account.floor:
             return
         place = rev - (store.rows[0].rev if store.rows else 0)
         row = store.rows[place] if 0 <= place < len(store.rows) else None

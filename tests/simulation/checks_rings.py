@@ -179,7 +179,7 @@ class RingCheck:
         for key in book.sounding:
             if key not in windows:
                 raise self._broken(
-                    "invariant-8", f"that nothing sounds but {sorted(map(_name, windows)) or 'silence'}",
+                    "invariant-8", f"that {' and '.join(sorted(map(_name, windows))) or 'nothing'} sounds",
                     f"{_name(key)} sounds, by a clock that shows {device.time.now_for(book.sounding[key].record)}",
                 )  # fmt: skip
         ended, self._ended = self._ended, []

@@ -127,6 +127,12 @@ class Fates:
             fate.decided = True
             fate.effects += effect
 
+    def lost(self, device: DeviceId, mid: Mid) -> None:
+        """A device hears in time what the server, restored since, knows nothing of: it was decided unseen."""
+        for fate in self._fates.values():
+            if fate.number == (device, mid) and not fate.decided:
+                fate.excused = "the server lost it"
+
     # --- at the end ---
 
     def at_peace(self, last_mids: Mapping[DeviceId, Mid], now: float) -> None:

@@ -255,7 +255,7 @@ def rejected_kept_in_outbox() -> Planting:
 def answer_of_old_epoch_counts() -> Planting:
     """It took an answer for final, even where the history it belongs to has ended."""
 
-    def reopen(turn: Turn, _: Epoch) -> None:
+    def reopen(turn: Turn, _: Epoch, **__: bool) -> None:
         _answers.retire(turn)
 
     def same(entry: Entry, _: Epoch) -> Entry:

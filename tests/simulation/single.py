@@ -106,13 +106,13 @@ def _print_step(_: Sim, event: Event) -> None:
 # --- making one small -------------------------------------------------------------------------------------------------
 
 
-def shrink_one(plan: Plan, budget_s: float, folder: Path = FOUND) -> int:
+def shrink_one(plan: Plan, budget_s: float, folder: Path = FOUND, fault: str | None = None) -> int:
     """Make a failing world small and keep it; returns the exit status.
 
     Args:
         plan: of the world.
         budget_s: how long it may take.
-        folder: to keep it in.
+        folder: to keep it in. fault: the one that is planted, without which the world breaks nothing.
     """
     finding = _finding(plan)
     if finding is None:
@@ -125,7 +125,8 @@ def shrink_one(plan: Plan, budget_s: float, folder: Path = FOUND) -> int:
     kept = _finding(small) or finding
     save(small, path, f"{kept.rule}, {kept.who}: expected {kept.expected}; but {kept.happened}")
     where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    sys.stdout.write(f"{_size(small)} are left; read it: ./dev sim --plan {where}\n")
+    again = f"./dev sim --plan {where}{f' --with-fault {fault}' if fault is not None else ''}"
+    sys.stdout.write(f"{_size(small)} are left; read it: {again}\n")
     return 1
 
 

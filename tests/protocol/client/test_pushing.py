@@ -24,6 +24,7 @@ from protocol.client import (
 
 from .desk import (
     created,
+    cursor,
     facts,
     mids,
     one,
@@ -128,6 +129,19 @@ def test_a_copied_store_takes_a_new_name(error: dict[str, Any]) -> None:
     (again,) = polls(outputs, "POST")
     assert pushed(again) == [1]
     assert query(again)["device_id"] == desk.c.machine.device
+
+
+def test_a_renamed_device_does_not_take_what_was_asked_under_the_old_name() -> None:
+    """That answer tells how far the numbers of the old name go."""
+    desk, poll, push = pushing(9)
+    outputs = desk.answers(poll, rev=500, last_mid=9, sync_required="trimmed")
+    (asked,) = polls(outputs, "GET")
+    outputs = desk.answers(push, results=[], error={"code": "mid_reused", "message": "", "ref": 9})
+    (again,) = polls(outputs, "GET")
+    assert query(again)["device_id"] == desk.c.machine.device != query(asked)["device_id"]
+    assert path(again) == path(asked)
+    assert reasons(desk.answers(asked, rev=500, last_mid=9, items=[]))
+    assert desk.c.machine.cursor == cursor(41)
 
 
 @pytest.mark.parametrize("more", [{"ref": 1}, {}])

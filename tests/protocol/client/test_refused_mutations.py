@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from protocol._facts import Renamed
+from protocol._edits import Delete
+from protocol._facts import Entry, Renamed
 from protocol._timers import ClientTimer as T
+from protocol._types import Mid
 from protocol.client import (
     Answered,
     ClientOutput,
@@ -149,6 +151,43 @@ def test_a_used_number_is_not_sent_again_on_the_next_connection() -> None:
     desk.again()
     desk.open()
     assert mids(desk.welcome()) == [6]
+
+
+@pytest.mark.parametrize(("status", "code"), [("merged", None), ("rejected", "gone")])
+def test_what_had_no_effect_for_want_of_a_displaced_edit_goes_again_behind_it(status: str, code: str | None) -> None:
+    """Or a timer that was started and reset runs, and what was made and deleted is there."""
+    first, second = entry(5), Entry(Mid(6), Delete(kind="timer", id=entry(5).edit.id, at=entry(5).edit.at + 1))
+    desk = live(outbox=(first, second))
+    error(desk, "mid_reused", ref=5)
+    outputs = result(desk, 6, status, rev=44, **({} if code is None else {"code": code}))
+    renamed(outputs, desk)
+    assert not some(outputs, Answered)
+    assert [other.edit for other in desk.c.machine.outbox] == [first.edit, second.edit]
+
+
+def test_what_took_effect_behind_a_displaced_edit_is_done() -> None:
+    first, second = entry(5), Entry(Mid(6), Delete(kind="timer", id=entry(5).edit.id, at=entry(5).edit.at + 1))
+    desk = live(outbox=(first, second))
+    error(desk, "mid_reused", ref=5)
+    renamed(result(desk, 6, rev=44), desk)
+    assert [other.edit for other in desk.c.machine.outbox if other.answered is None] == [first.edit]
+
+
+def test_a_snapshot_of_the_same_history_does_not_forget_a_used_number() -> None:
+    """Forgotten, it would be neither sent nor given another name, and hold up everything behind it."""
+    desk = live(outbox=entries(9, 10))
+    error(desk, "mid_reused", ref=9)
+    desk.says("sync_required", reason="trimmed", epoch="e1", rev=500)
+    desk.snapshot(500, last_mid=10)
+    renamed(error(desk, "mid_reused", ref=10), desk)
+    assert waiting(desk) == [1, 2]
+
+
+def test_a_new_history_forgets_which_numbers_were_used() -> None:
+    desk = live(outbox=entries(9, 10))
+    error(desk, "mid_reused", ref=9)
+    desk.says("sync_required", reason="epoch", epoch="e2", rev=500)
+    assert mids(desk.snapshot(500, "e2", last_mid=8)) == [9, 10]
 
 
 def test_a_server_that_goes_back_on_its_word_ends_the_wait() -> None:
