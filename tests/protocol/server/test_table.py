@@ -43,9 +43,11 @@ from .sessions import (
     STATES,
     WALL,
     account,
+    awaiting_hello,
     behind,
     classic,
     classic_joining,
+    handshake,
     hello,
     join,
     joining,
@@ -172,6 +174,8 @@ def test_statistics_and_repr_answer_the_next_question() -> None:
     assert c.statistics() == {"beats": 1, "unknown": 1}
     assert repr(c) == ("<ServerConnection Live(peer=anna/desk, sent=41), HEARTBEAT_DUE at 30.0>")
     assert repr(ServerConnection()) == "<ServerConnection New(), no timer>"
+    assert repr(handshake()).startswith("<ServerConnection Handshake(")
+    assert "login=anna" in repr(awaiting_hello())
 
 
 def test_a_setup_builds_the_same_connection_again() -> None:
