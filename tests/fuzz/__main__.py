@@ -17,10 +17,17 @@ SLICE = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit status is 1 where something was found."""
-    wish = _parser().parse_args(arguments)
-    if wish.replay:
-        return _replay(wish.target, wish.replay)
+    """The command; its exit status is 1 where something was found, 2 for what cannot be understood, 130 after Ctrl-C."""
+    parser = _parser()
+    wish = parser.parse_args(arguments)
+    try:
+        return _replay(parser, wish.target, wish.replay) if wish.replay else _campaigns(wish)
+    except KeyboardInterrupt:
+        print("ended by Ctrl-C")
+        return 130
+
+
+def _campaigns(wish: argparse.Namespace) -> int:
     names = [wish.target] if wish.target else list(TARGETS)
     found = [_campaign(name, wish, wish.seconds / len(names)) for name in names]
     return int(any(found))
@@ -81,9 +88,15 @@ def _tell(fuzzer: Fuzzer, done: int, seconds: float) -> None:
     )
 
 
-def _replay(name: str | None, path: Path) -> int:
-    chosen = TARGETS[name or path.resolve().parent.name]
-    found = broken(chosen, read(path.read_text(encoding="ascii")))
+def _replay(parser: argparse.ArgumentParser, name: str | None, path: Path) -> int:
+    chosen = TARGETS.get(name or path.resolve().parent.name)
+    if chosen is None:
+        parser.error(f"--replay: {path} lies in no folder of a target; name one with --target")
+    try:
+        program = read(path.read_text(encoding="ascii"))
+    except (OSError, ValueError, LookupError) as error:
+        parser.error(f"--replay: {path} is no program: {error}")
+    found = broken(chosen, program)
     if found is None:
         print(f"{path}: {chosen.name} keeps every promise")
         return 0

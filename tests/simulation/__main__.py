@@ -19,7 +19,7 @@ from .marks import MUST_HIT
 from .plan import Plan, load
 from .progress import Progress
 from .worker import planting
-from .worlds import kept, numbers, world
+from .worlds import FOUND, kept, numbers, world
 
 
 EPILOG = """\
@@ -151,7 +151,7 @@ def _shrink(chosen: argparse.Namespace) -> int:
     seed = _seed(chosen.shrink)
     plan = world(seed) if seed is not None else _read(Path(chosen.shrink))
     # What only a planted fault breaks is nothing that was found.
-    folder = single.FOUND if chosen.with_fault is None else Path(tempfile.gettempdir())
+    folder = FOUND if chosen.with_fault is None else Path(tempfile.gettempdir())
     with planting(chosen.with_fault):
         return single.shrink_one(plan, chosen.seconds or SHRINK_S, folder, chosen.with_fault)
 

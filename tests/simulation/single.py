@@ -21,10 +21,10 @@ from .player import Sim, play
 from .shrink import shrink
 from .story import Story
 from .worker import Finding, finding_of
+from .worlds import FOUND
 
 
 HERE = Path(__file__).resolve().parent
-FOUND = HERE / "found"
 DIGESTS = HERE / "digests.json"
 DIGEST_SEEDS = range(1, 13)
 

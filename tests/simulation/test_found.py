@@ -4,9 +4,7 @@ from pathlib import Path
 
 from .plan import load
 from .player import play
-
-
-FOUND = Path(__file__).resolve().parent / "found"
+from .worlds import FOUND
 
 
 def test_what_was_found_once_is_gone() -> None:

@@ -10,7 +10,7 @@ from .plan import Plan, load
 from .planted_worlds import RARE
 
 
-FOUND = Path(__file__).parent / "found"
+FOUND = Path(__file__).resolve().parent / "found"
 
 
 def world(number: int) -> Plan:
