@@ -278,7 +278,7 @@ def test_what_a_snapshot_contains_is_not_shown_twice_and_leaves_with_its_answer(
     desk.absorb(snapshot)
     assert [(entry.mid, entry.contained) for entry in desk.replica.entries] == [(5, True), (6, False)]
     assert remaining(desk) == 7 * MINUTE
-    assert shown(desk.replica, ItemId("t1")) == view(desk.replica)["t1"]
+    assert shown(desk.replica, ItemId("t1")) == view(desk.replica)[ItemId("t1")]
 
     desk.absorb(answer)
     assert desk.replica.entries == (waiting,)
