@@ -255,12 +255,20 @@ def test_a_world_with_a_planted_fault_is_told_with_the_command_that_tells_it_aga
     assert "./dev sim --seed 1 --with-fault control-must-die" in answer.stdout
 
 
+# A suite that runs in the background has its children born deaf to Ctrl-C; whoever sits at a terminal is heard.
+LISTENING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("tests.simulation", run_name="__main__")
+"""
+
+
 def test_ctrl_c_ends_a_campaign_with_the_report_so_far() -> None:
-    command = [sys.executable, "-m", "tests.simulation", "--hours", "1e9", "--first-seed", "1"]
+    command = [sys.executable, "-c", LISTENING, "--hours", "1e9", "--first-seed", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "device-hours" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate()
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.startswith("interrupted: what follows is as far as it came")
