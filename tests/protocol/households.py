@@ -14,20 +14,8 @@ from protocol._records import Record
 from protocol._replica import Replica, absorb, next_mid
 from protocol._submission import read, write
 from protocol._types import Cursor, DeviceId, Epoch, ItemId, Mid, Rev
-from protocol._writes import (
-    DropAside,
-    DropEntry,
-    DropRecord,
-    PutAside,
-    PutConn,
-    PutDevice,
-    PutEntry,
-    PutMid,
-    PutPlace,
-    PutRecord,
-    Write,
-)
-from protocol.testing._store import MemoryStore
+from protocol._writes import Write
+from protocol.testing import Disk, MemoryStore
 from protocol.zones import system_zones
 
 from .calendars import ms
@@ -73,59 +61,13 @@ class Server:
             self.store.last_mids[DeviceId(device)] = Mid(mid)
 
 
-class Disk:
-    """What a database holds: each write is one statement."""
-
-    def __init__(self, replica: Replica) -> None:
-        self._rest = replace(replica, server={}, aside={}, entries=())
-        self._records = dict(replica.server)
-        self._aside = dict(replica.aside)
-        self._entries = {entry.mid: entry for entry in replica.entries}
-
-    def commit(self, writes: Iterable[Write]) -> None:
-        for statement in writes:
-            self._execute(statement)
-
-    def _execute(self, statement: Write) -> None:
-        match statement:
-            case PutRecord(record):
-                self._records[record.id] = record
-            case DropRecord(item):
-                del self._records[item]
-            case PutAside(record):
-                self._aside[record.id] = record
-            case DropAside(item):
-                del self._aside[item]
-            case PutEntry(entry):
-                self._entries[entry.mid] = entry
-            case DropEntry(mid):
-                del self._entries[mid]
-            case PutPlace() | PutDevice() | PutMid() | PutConn():
-                self._execute_rest(statement)
-
-    def _execute_rest(self, statement: PutPlace | PutDevice | PutMid | PutConn) -> None:
-        match statement:
-            case PutPlace(epoch, cursor):
-                self._rest = replace(self._rest, epoch=epoch, cursor=cursor)
-            case PutDevice(device):
-                self._rest = replace(self._rest, device=device)
-            case PutMid(last_mid):
-                self._rest = replace(self._rest, last_mid=last_mid)
-            case PutConn(conn):
-                self._rest = replace(self._rest, conn=conn)
-
-    def load(self) -> Replica:
-        entries = tuple(self._entries[mid] for mid in sorted(self._entries))
-        return replace(self._rest, server=dict(self._records), aside=dict(self._aside), entries=entries)
-
-
 class Device:
     """A replica with its disk; whatever it absorbs, it could be loaded again."""
 
     def __init__(self, name: str, server: Server, *, synced: bool = True) -> None:
         self.server = server
         self.replica = Replica(DeviceId(name))
-        self.disk = Disk(self.replica)
+        self.disk = Disk(self.replica.device)
         if synced:
             self.absorb(server.snapshot(self.replica.device))
 
@@ -135,7 +77,7 @@ class Device:
 
     def absorb(self, fact: Fact) -> tuple[Write, ...]:
         self.replica, writes = absorb(self.replica, fact)
-        self.disk.commit(writes)
+        self.disk.apply(writes)
         assert self.disk.load() == self.replica
         return writes
 

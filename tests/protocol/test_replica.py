@@ -405,7 +405,7 @@ def test_a_record_aside_can_be_discarded(desk: Device) -> None:
     restored(desk, "a1")
 
     replica, writes = discard_aside(desk.replica, ItemId("a1"))
-    desk.disk.commit(writes)
+    desk.disk.apply(writes)
 
     assert desk.disk.load() == replica
     assert view(replica).keys() == {"t1"}
